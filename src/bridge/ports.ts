@@ -1,0 +1,199 @@
+/**
+ * What a store must do for the bridge, in the domain's own verbs. Two implementations (`store/sqlite`, `store/redis`)
+ * pass one contract suite (`test/contract`). No type of a database or of an MQTT library appears here.
+ *
+ * Every method rejects with `StoreUnavailable` when the store cannot be reached or cannot commit, and a fenced one with
+ * `StaleEpoch` when the lease named by the fence is no longer the valid one. A resolved promise means committed.
+ */
+import type { IncomingMessage } from '../mqtt/message.ts';
+
+/** A Connection's immutable opaque identity inside the bridge. Never the ClientID. */
+export type Key = string & { readonly __brand: 'Key' };
+/** A lease's fencing token: a counter and a nonce, compared for equality only. */
+export type Epoch = string & { readonly __brand: 'Epoch' };
+/** The place of one message in a queue: opaque, and ordered by the store that issued it. */
+export type Position = string & { readonly __brand: 'Position' };
+
+/** A right to write for a key, valid while the lease of that epoch is. */
+export interface Fence {
+  readonly key: Key;
+  readonly epoch: Epoch;
+}
+
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}
+export class StaleEpoch extends Error {
+  override readonly name = 'StaleEpoch';
+}
+
+/** What a caller declared, as stored. Unknown members are preserved when a record of a newer release is rewritten. */
+export interface ConnectionRecord {
+  readonly schema: 1;
+  readonly key: Key;
+  /** Names the Connection in paths. Unique. */
+  readonly id: string;
+  readonly clientId: string;
+  /** `profile:<name>` or `url:<normalised>`: ClientIDs are unique per broker, so (broker, clientId) is unique. */
+  readonly broker: string;
+  /** The validated document, without its secrets. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** The document's secrets, encrypted; null when there are none. */
+  readonly sealed: string | null;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** True while `POST` still waits for CONNACK: start-up and the sweep remove what a crash left in this state. */
+  readonly provisional: boolean;
+  /** Raised by every update; an update names the revision it was made from. */
+  readonly revision: number;
+}
+
+export type CreateResult = 'created' | 'id-taken' | 'client-id-in-use';
+export type UpdateResult = 'updated' | 'conflict' | 'gone';
+
+export interface ConnectionRecords {
+  /** Stores a new record, or says which of its two unique names is taken. */
+  create(record: ConnectionRecord): Promise<CreateResult>;
+  /** Replaces the record of `record.key` if it is still at `revision`. `id`, `clientId` and `broker` never change. */
+  update(revision: number, record: ConnectionRecord): Promise<UpdateResult>;
+  byId(id: string): Promise<ConnectionRecord | null>;
+  byKey(key: Key): Promise<ConnectionRecord | null>;
+  /** The holder of a ClientID at a broker. */
+  byClientId(broker: string, clientId: string): Promise<ConnectionRecord | null>;
+  /** Records in code-point order of `id`, those after `after`. */
+  list(after: string | null, limit: number): Promise<ConnectionRecord[]>;
+  /** Removes the record and all that is stored under its key: session, queue, identifiers, exchanges. Idempotent. */
+  remove(key: Key): Promise<void>;
+}
+
+export interface Lease extends Fence {
+  readonly holder: string;
+}
+
+export interface Leases {
+  /**
+   * Takes the lease for `holder` if nobody has it, for `ttlMs` by the store's clock. The same holder asking again
+   * gets its own lease back, renewed, with the same epoch, while nobody else took it meanwhile.
+   */
+  acquire(key: Key, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string }>;
+  /** Renews many at once; answers the keys whose lease is still held by that epoch. */
+  renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>>;
+  /** Gives it back. A lease that is no longer ours is left alone. */
+  release(lease: Fence): Promise<void>;
+  holder(key: Key): Promise<string | null>;
+}
+
+/** What the owner knows of the MQTT session, written by the owner only. JSON; unknown members are preserved. */
+export interface SessionRecord {
+  readonly schema: 1;
+  /** Counts a Connection's sessions at the broker; 0 before the first CONNACK. */
+  readonly generation: number;
+  /** Everything else that the bridge keeps here (state, since, reason, CONNACK, granted filters). Opaque to the store. */
+  readonly status: Readonly<Record<string, unknown>>;
+}
+
+export interface QueueLimits {
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** Seconds. */
+  readonly maxAge: number;
+}
+
+/** One step of the inbound flow, in the broker's order. */
+export type InboundEntry =
+  /** A message; `packetId` is set at QoS 2, where a packet identifier already stored marks a duplicate. */
+  | { readonly kind: 'message'; readonly message: IncomingMessage; readonly packetId?: number }
+  /** PUBREL: forget the identifier. */
+  | { readonly kind: 'release'; readonly packetId: number };
+
+export interface AppendResult {
+  /** Messages that entered the queue (QoS 2 duplicates are not counted). */
+  readonly stored: number;
+  /** Messages that `dropOldest` removed to keep the limits. */
+  readonly dropped: number;
+}
+
+export interface Inbound {
+  /** The session record, or null before the first save. */
+  loadSession(key: Key): Promise<SessionRecord | null>;
+  /** Replaces `status`; never touches the generation. */
+  saveStatus(fence: Fence, status: SessionRecord['status']): Promise<void>;
+  /** A new session began at the broker: raises the generation and discards QoS 2 identifiers of the one before. */
+  beginGeneration(fence: Fence, status: SessionRecord['status']): Promise<number>;
+  /**
+   * Commits a group atomically: messages into the queue, QoS 2 identifiers with them, releases erased. Over its
+   * limits the queue drops its oldest messages, after the append, counted. Wakes `Queues.watch`.
+   */
+  append(fence: Fence, generation: number, group: readonly InboundEntry[], limits: QueueLimits): Promise<AppendResult>;
+}
+
+export interface QueuedMessage {
+  readonly position: Position;
+  readonly message: IncomingMessage;
+  readonly deliveryCount: number;
+}
+
+export interface QueuePage {
+  readonly messages: readonly QueuedMessage[];
+  /** Messages in the queue after the last one scanned: exact. */
+  readonly remaining: number;
+}
+
+export interface QueueStats {
+  readonly depth: number;
+  readonly bytes: number;
+  /** Messages removed by the queue's limits or its high-water mark since the Connection was created. */
+  readonly dropped: number;
+}
+
+export interface Queues {
+  /** Up to `limit` messages after `after` (from the start when null). Expired ones (Message Expiry, maxAge) are not shown. */
+  read(key: Key, after: Position | null, limit: number): Promise<QueuePage>;
+  /** Removes everything up to and including `through`; answers how many. Idempotent. */
+  removeThrough(key: Key, through: Position): Promise<number>;
+  /** Removes just these; answers how many there were. Idempotent. */
+  removeEach(key: Key, positions: readonly Position[]): Promise<number>;
+  stats(key: Key): Promise<QueueStats>;
+  /** Adds to `dropped`: what the owner let fall before it could be stored (inbound QoS 0 above the mark). */
+  countDropped(fence: Fence, count: number): Promise<void>;
+  /** Whether a string is a position that this store could have issued. */
+  isPosition(text: string): text is Position;
+  /** Calls `onAppend` after each group that any instance appends; answers the way to stop. */
+  watch(key: Key, onAppend: () => void): () => void;
+}
+
+/** An outbound QoS 2 exchange: its state outlives the process, so that the next owner can finish it. */
+export interface OutboundExchange {
+  readonly packetId: number;
+  /** `publish`: PUBLISH may have been sent; `release`: PUBREC came, only PUBREL may be sent. */
+  readonly stage: 'publish' | 'release';
+  /** The PUBLISH packet as it goes on the wire. */
+  readonly packet: Uint8Array;
+}
+
+export interface Exchanges {
+  /** Recorded before PUBLISH is sent; replaces a finished exchange of the same identifier. */
+  begin(
+    fence: Fence,
+    generation: number,
+    exchanges: readonly { packetId: number; packet: Uint8Array }[],
+  ): Promise<void>;
+  /** Recorded before PUBREL is sent. */
+  release(fence: Fence, generation: number, packetIds: readonly number[]): Promise<void>;
+  /** After PUBCOMP, or a PUBREC that refuses. Idempotent. */
+  finish(fence: Fence, packetIds: readonly number[]): Promise<void>;
+  /** Those of this generation, in the order they began; those of other generations are discarded. */
+  load(fence: Fence, generation: number): Promise<OutboundExchange[]>;
+}
+
+export interface Store {
+  readonly connections: ConnectionRecords;
+  readonly leases: Leases;
+  readonly inbound: Inbound;
+  readonly queues: Queues;
+  readonly exchanges: Exchanges;
+  /** Resolves when the store answers; rejects with `StoreUnavailable` and the reason. */
+  ping(): Promise<void>;
+  /** Commits what is under way and closes. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,51 @@
+import { PROBLEMS, type ProblemName } from './catalogue.ts';
+
+/** One fault in a request, by JSON pointer into the body or `?name` for a parameter. */
+export interface Fault {
+  pointer: string;
+  detail: string;
+  /** The clause of the MQTT specification that says so, e.g. `MQTT-3.1.2-24`. */
+  reference?: string;
+}
+
+export interface ProblemDetails {
+  detail?: string;
+  /** MQTT's reason code and reason string, when a broker's answer is the cause. */
+  reasonCode?: number;
+  reason?: string;
+  errors?: Fault[];
+  /** Seconds for `Retry-After`. */
+  retryAfter?: number;
+  cause?: unknown;
+}
+
+/** An error that the API answers as RFC 9457 problem+json. Nothing secret may be put into one. */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+  readonly type: ProblemName;
+  readonly details: ProblemDetails;
+
+  constructor(type: ProblemName, details: ProblemDetails = {}) {
+    super(details.detail ?? PROBLEMS[type].title, { cause: details.cause });
+    this.type = type;
+    this.details = details;
+  }
+
+  get status(): number {
+    return PROBLEMS[this.type].status;
+  }
+
+  /** The members of the problem document. */
+  toJSON(): Record<string, unknown> {
+    const { detail, reasonCode, reason, errors } = this.details;
+    return {
+      type: `/problems/${this.type}`,
+      title: PROBLEMS[this.type].title,
+      status: this.status,
+      ...(detail === undefined ? {} : { detail }),
+      ...(reasonCode === undefined ? {} : { reasonCode }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(errors === undefined ? {} : { errors }),
+    };
+  }
+}
