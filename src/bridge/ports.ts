@@ -44,6 +44,8 @@ export interface ConnectionRecord {
   readonly createdAt: number;
   /** True while `POST` still waits for CONNACK: start-up and the sweep remove what a crash left in this state. */
   readonly provisional: boolean;
+  /** True after `DELETE` while the broker could not be reached to discard the session: it is tried again. */
+  readonly deleting?: boolean;
   /** Raised by every update; an update names the revision it was made from. */
   readonly revision: number;
 }
@@ -158,6 +160,8 @@ export interface Queues {
   countDropped(fence: Fence, count: number): Promise<void>;
   /** Whether a string is a position that this store could have issued. */
   isPosition(text: string): text is Position;
+  /** Negative when `a` is before `b` in the queue, positive when after, 0 when they are the same. */
+  compare(a: Position, b: Position): number;
   /** Calls `onAppend` after each group that any instance appends; answers the way to stop. */
   watch(key: Key, onAppend: () => void): () => void;
 }

@@ -1,0 +1,32 @@
+// npm run build: the gateway as one file that runs without node_modules, dist/server.js, and the Lua scripts beside it.
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const root = join(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+
+// Packages written as CommonJS expect these three, which an ES module lacks.
+const COMMONJS_GLOBALS = `
+import { createRequire as bannerCreateRequire } from 'node:module';
+const require = bannerCreateRequire(import.meta.url);
+const __filename = import.meta.filename;
+const __dirname = import.meta.dirname;
+`;
+
+rmSync(dist, { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/server.ts'],
+  outfile: join(dist, 'server.js'),
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node22',
+  sourcemap: true,
+  banner: { js: COMMONJS_GLOBALS },
+  logLevel: 'warning',
+});
+
+// The store reads them from ./lua/ beside its own file, and in the bundle that is here.
+cpSync(join(root, 'src/store/redis/lua'), join(dist, 'lua'), { recursive: true });

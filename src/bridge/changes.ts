@@ -1,0 +1,40 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ConnectionParameters } from '../schemas/connection.ts';
+
+/** Members that matter to the bridge alone, or to the next CONNECT at the earliest: changing them reconnects nothing. */
+const QUIET: ReadonlySet<string> = new Set<keyof ConnectionParameters>([
+  'queue',
+  'hold',
+  'subscriptions',
+  'onTakeover',
+  'drainInterval',
+  'idleTtl',
+  'connectTimeout',
+  'cleanStart',
+]);
+
+/** The members in which two documents differ. */
+export function changedMembers(before: ConnectionParameters, after: ConnectionParameters): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]) as Set<keyof ConnectionParameters>;
+  return [...names].filter((name) => !isDeepStrictEqual(before[name], after[name]));
+}
+
+/** Whether a change of these members needs another CONNECT, to the same session. */
+export function needsReattach(changed: readonly string[]): boolean {
+  return changed.some((name) => !QUIET.has(name));
+}
+
+/** JSON merge patch: null removes, objects merge, all else replaces. [RFC 7396] */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch;
+  const result: Record<string, unknown> = isObject(target) ? { ...target } : {};
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete result[name];
+    else result[name] = mergePatch(result[name], value);
+  }
+  return result;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,52 @@
+import type { ValidatedConnection } from './facade.ts';
+import type { Store } from './ports.ts';
+
+/** An operator-named broker: where it is and how to authenticate. It holds no ClientID, Will or subscriptions. */
+export interface BrokerProfile {
+  /** Tried in turn. */
+  urls: readonly string[];
+  username?: string;
+  password?: Uint8Array;
+  tls?: TlsMaterial;
+  websocketHeaders?: Readonly<Record<string, string>>;
+}
+
+export interface TlsMaterial {
+  /** PEM. */
+  ca?: string | undefined;
+  cert?: string | undefined;
+  key?: string | undefined;
+  passphrase?: string | undefined;
+  serverName?: string | undefined;
+  alpn?: readonly string[] | undefined;
+  /** True unless the operator allowed otherwise. */
+  rejectUnauthorized?: boolean | undefined;
+}
+
+/** Encrypts what must not be readable at rest. `context` is authenticated with it, so that a value cannot be moved. */
+export interface SecretBox {
+  seal(plain: string, context: string): string;
+  open(sealed: string, context: string): string;
+}
+
+/** The part of a logger that the bridge uses; Fastify's (pino's) fits. */
+export interface Log {
+  debug(details: object, text: string): void;
+  info(details: object, text: string): void;
+  warn(details: object, text: string): void;
+  error(details: object, text: string): void;
+}
+
+/** Everything that the bridge needs from outside; the composition root provides it. */
+export interface BridgeDependencies {
+  store: Store;
+  brokers: ReadonlyMap<string, BrokerProfile>;
+  secretBox: SecretBox;
+  /** Validates a whole Connection document; throws a `Problem` that names every fault. */
+  validate: (document: unknown) => ValidatedConnection;
+  nodeId: string;
+  leaseTtlMs: number;
+  /** Bytes; a longer inbound payload is kept as an `oversize` record. */
+  maxPayload: number;
+  log: Log;
+}

@@ -1,0 +1,22 @@
+import { type ConnectOptions, LinkError, type LinkHandlers, MqttLink } from './mqtt-client.ts';
+import type { PacketIdentifiers } from './packet-identifiers.ts';
+
+/** Connects to the first of a broker's addresses that answers with a CONNACK; rejects with what the last one said. */
+export async function dial(
+  addresses: readonly ConnectOptions[],
+  identifiers: PacketIdentifiers,
+  handlers: LinkHandlers,
+): Promise<MqttLink> {
+  let failure = new LinkError({ kind: 'unreachable', detail: 'The broker has no address' });
+  for (const options of addresses) {
+    try {
+      return await MqttLink.connect(options, identifiers, handlers);
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error;
+      failure = error;
+      // A CONNACK is the broker's word, whichever of its addresses said it.
+      if (error.end.kind === 'refused') break;
+    }
+  }
+  throw failure;
+}

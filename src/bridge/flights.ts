@@ -1,0 +1,62 @@
+import type { PacketIdentifiers } from './packet-identifiers.ts';
+import type { OutboundExchange } from './ports.ts';
+import type { WaitingPublish } from './publish-queue.ts';
+
+/** A QoS 1 or 2 publish between its PUBLISH and its last acknowledgement. */
+export interface Flight {
+  readonly packetId: number;
+  readonly qos: 1 | 2;
+  /** The PUBLISH as it went out first. */
+  readonly packet: Uint8Array;
+  /**
+   * `publish`: PUBLISH is all that may have been sent; `releasing`: PUBREC came and is being recorded; `release`: PUBREL
+   * may be sent; `ended`: PUBCOMP came, and the store is forgetting the exchange.
+   */
+  stage: 'publish' | 'releasing' | 'release' | 'ended';
+  /** Whether PUBLISH may have left: then it is repeated with DUP. */
+  sent: boolean;
+  /** PUBREC's reason code: it, not PUBCOMP's, tells whether someone subscribes. */
+  recReasonCode: number;
+  /** Null when nobody ever waited here: a former owner began it. */
+  readonly caller: WaitingPublish | null;
+}
+
+/** The flights of a Connection by packet identifier; in use, an identifier is taken. Iterates in the order they began. */
+export class Flights {
+  readonly #identifiers: PacketIdentifiers;
+  readonly #flights = new Map<number, Flight>();
+
+  constructor(identifiers: PacketIdentifiers) {
+    this.#identifiers = identifiers;
+  }
+
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Flight> {
+    return this.#flights.values();
+  }
+
+  get(packetId: number): Flight | undefined {
+    return this.#flights.get(packetId);
+  }
+
+  /** Begins a flight under an identifier that was allocated for it. */
+  begin(packetId: number, qos: 1 | 2, packet: Uint8Array, caller: WaitingPublish): Flight {
+    const flight: Flight = { packetId, qos, packet, stage: 'publish', sent: false, recReasonCode: 0, caller };
+    this.#flights.set(packetId, flight);
+    return flight;
+  }
+
+  /** Takes over a QoS 2 exchange that a former owner began; whether its PUBLISH left is not known, so it may have. */
+  adopt({ packetId, stage, packet }: OutboundExchange): void {
+    if (this.#flights.has(packetId)) return;
+    this.#identifiers.reserve(packetId);
+    this.#flights.set(packetId, { packetId, qos: 2, packet, stage, sent: true, recReasonCode: 0, caller: null });
+  }
+
+  remove(packetId: number): void {
+    if (this.#flights.delete(packetId)) this.#identifiers.free(packetId);
+  }
+}

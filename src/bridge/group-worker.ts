@@ -1,0 +1,71 @@
+/**
+ * Collects items while a group is being worked on and then takes all that came meanwhile (up to a bound) as the next
+ * group: at low load a group of one without delay, at high load as large as the work is slow. Groups keep the order.
+ * The first failure stops it for good; what was not done is left to whoever reads `pending`.
+ */
+export class GroupWorker<Item> {
+  readonly #work: (group: Item[]) => Promise<void>;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #maxGroup: number;
+  #waiting: Item[] = [];
+  #running: Promise<void> | null = null;
+  #stopped = false;
+
+  constructor(options: {
+    work: (group: Item[]) => Promise<void>;
+    onFailure: (error: unknown) => void;
+    maxGroup: number;
+  }) {
+    this.#work = options.work;
+    this.#onFailure = options.onFailure;
+    this.#maxGroup = options.maxGroup;
+  }
+
+  /** Items not yet taken into a group. */
+  get pending(): number {
+    return this.#waiting.length;
+  }
+
+  /** Adds an item; `start` begins the work. */
+  add(item: Item): void {
+    this.#waiting.push(item);
+  }
+
+  /** Begins to work on what was added, unless that is under way already. */
+  start(): void {
+    if (this.#stopped || this.#waiting.length === 0) return;
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves when all that was added is done, or the worker has stopped. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  /** No further group is begun. */
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting = [];
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0 && !this.#stopped) {
+        const group = this.#takeGroup();
+        await this.#work(group);
+      }
+    } catch (error) {
+      this.stop();
+      this.#onFailure(error);
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  #takeGroup(): Item[] {
+    if (this.#waiting.length > this.#maxGroup) return this.#waiting.splice(0, this.#maxGroup);
+    const group = this.#waiting;
+    this.#waiting = [];
+    return group;
+  }
+}

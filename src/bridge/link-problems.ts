@@ -1,0 +1,65 @@
+import { Problem } from '../errors/problem.ts';
+import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
+import { isTransientRefusal, reasonName } from '../mqtt/reason-codes.ts';
+import type { StateReason } from '../schemas/connection-view.ts';
+import { type LinkEnd, LinkError } from './mqtt-client.ts';
+import { StaleEpoch, StoreUnavailable } from './ports.ts';
+
+/** The name of the code in a CONNACK or DISCONNECT, and what the broker said beside it. */
+function reasonOf(end: LinkEnd, version: ProtocolVersion): { reasonCode: number; reason: string } | null {
+  if (end.reasonCode === undefined) return null;
+  const packet = end.kind === 'refused' ? 'connack' : 'disconnect';
+  return { reasonCode: end.reasonCode, reason: end.reasonString ?? reasonName(packet, end.reasonCode, version) };
+}
+
+/** The problem that a caller sees when an attempt to attach ended so. */
+export function problemOfEnd(end: LinkEnd, version: ProtocolVersion): Problem {
+  const reason = reasonOf(end, version);
+  switch (end.kind) {
+    case 'refused':
+      return new Problem('broker-refused', {
+        ...reason,
+        detail: `The broker refused the connection: ${reason?.reason ?? end.detail}`,
+      });
+    case 'tls':
+      return new Problem('tls-failed', { detail: end.detail });
+    case 'timeout':
+      return new Problem('no-answer', { detail: end.detail });
+    default:
+      return new Problem('broker-unreachable', { ...reason, detail: end.detail });
+  }
+}
+
+/** The problem for whatever an attempt to attach failed with. */
+export function problemOfFailure(error: unknown, version: ProtocolVersion): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof LinkError) return problemOfEnd(error.end, version);
+  if (error instanceof StoreUnavailable) return storeProblem(error);
+  if (error instanceof StaleEpoch) return notOwner();
+  return new Problem('internal', { cause: error });
+}
+
+export function storeProblem(cause: unknown): Problem {
+  return new Problem('store-unavailable', { cause, retryAfter: 2 });
+}
+
+export function notOwner(): Problem {
+  return new Problem('not-owner', { detail: 'Another instance has the lease on this Connection', retryAfter: 5 });
+}
+
+/** The same for the `reason` of a state. */
+export function stateReason(problem: Problem): StateReason {
+  const { reasonCode, reason } = problem.details;
+  return {
+    code: problem.type,
+    detail: problem.message,
+    ...(reasonCode === undefined ? {} : { reasonCode }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+/** Whether a failed attempt is worth another: a refusal that time will not mend is not. */
+export function isWorthRetrying(error: unknown, version: ProtocolVersion): boolean {
+  if (!(error instanceof LinkError) || error.end.kind !== 'refused') return true;
+  return isTransientRefusal(error.end.reasonCode ?? 0, version);
+}

@@ -1,0 +1,307 @@
+import type { Duplex } from 'node:stream';
+import { type IClientOptions, type IClientSubscribeOptions, MqttClient } from 'mqtt';
+import type { IConnackPacket, IDisconnectPacket, ISubackPacket, IUnsubackPacket, Packet, QoS } from 'mqtt-packet';
+import type { PacketIdentifiers } from './packet-identifiers.ts';
+import { type FlowPacket, PacketSplitter } from './packet-splitter.ts';
+import { encodeDisconnect } from './packets.ts';
+import { openTransport, type TransportTarget } from './transports/index.ts';
+
+/** What CONNECT says, in the wire's own terms. */
+export interface ConnectOptions {
+  target: TransportTarget;
+  /** 5, 4 (3.1.1) or 3 (3.1). */
+  protocolLevel: 3 | 4 | 5;
+  clientId: string;
+  /** Clean Start, or Clean Session on 3.x. */
+  clean: boolean;
+  /** Seconds; 0 is off. */
+  keepAlive: number;
+  username?: string;
+  password?: Buffer;
+  will?: NonNullable<IClientOptions['will']>;
+  properties?: NonNullable<IClientOptions['properties']>;
+  connectTimeoutMs: number;
+}
+
+export interface LinkHandlers {
+  /** A packet of the message flow. May be called before `connect` resolves: brokers send at once after CONNACK. */
+  onPacket(packet: FlowPacket): void;
+  /** All packets of one read have been handed over. */
+  onBatchEnd(): void;
+  /** The transport can take more. */
+  onDrain(): void;
+  /** Called once when an established connection is gone, for whatever reason. */
+  onClose(reason: LinkEnd): void;
+}
+
+/** Why a connection ended or never came to be. */
+export interface LinkEnd {
+  kind: 'refused' | 'tls' | 'unreachable' | 'timeout' | 'protocol' | 'disconnected' | 'closed' | 'ours';
+  detail: string;
+  /** CONNACK's or DISCONNECT's reason code. */
+  reasonCode?: number;
+  /** The broker's Reason String. */
+  reasonString?: string;
+  connack?: IConnackPacket;
+}
+
+export class LinkError extends Error {
+  override readonly name = 'LinkError';
+  readonly end: LinkEnd;
+  constructor(end: LinkEnd) {
+    super(end.detail);
+    this.end = end;
+  }
+}
+
+export interface SubscriptionEntry {
+  filter: string;
+  qos: QoS;
+  noLocal: boolean;
+  retainAsPublished: boolean;
+  retainHandling: 0 | 1 | 2;
+}
+
+/** How long a graceful end may take before the socket is destroyed. */
+const DISCONNECT_DEADLINE_MS = 1_000;
+
+/**
+ * One network connection to a broker, from CONNECT to its end. MQTT.js does the connection's own packets; its traps
+ * are handled here and nowhere else. It never reconnects, resubscribes or queues: that is the bridge's to decide.
+ */
+export class MqttLink {
+  readonly connack: IConnackPacket;
+  readonly #client: MqttClient;
+  readonly #splitter: PacketSplitter;
+  readonly #state: LinkState;
+  readonly #protocolLevel: number;
+
+  private constructor(
+    client: MqttClient,
+    splitter: PacketSplitter,
+    state: LinkState,
+    connack: IConnackPacket,
+    protocolLevel: number,
+  ) {
+    this.#client = client;
+    this.#splitter = splitter;
+    this.#state = state;
+    this.#protocolLevel = protocolLevel;
+    this.connack = connack;
+  }
+
+  /** Resolves after a CONNACK that accepts; rejects with `LinkError` otherwise, with nothing left open. */
+  static connect(options: ConnectOptions, identifiers: PacketIdentifiers, handlers: LinkHandlers): Promise<MqttLink> {
+    return new Promise((resolve, reject) => {
+      const state = new LinkState();
+      let splitter: PacketSplitter | undefined;
+      const client = new MqttClient(
+        () => {
+          splitter = new PacketSplitter(openOrFail(options.target, state), options.protocolLevel, {
+            onPacket: (packet) => {
+              state.lastReceivedAt = Date.now();
+              handlers.onPacket(packet);
+            },
+            onBatchEnd: handlers.onBatchEnd,
+            onDrain: handlers.onDrain,
+            onMalformed: (error) => {
+              state.end ??= { kind: 'protocol', detail: `The broker sent a malformed packet: ${error.message}` };
+              splitter?.destroy();
+            },
+          });
+          splitter.on('error', (error) => {
+            state.end ??= describeError(error);
+          });
+          return splitter;
+        },
+        clientOptions(options, identifiers),
+      );
+      let link: MqttLink | undefined;
+      // Handlers are attached in the same turn as the connection is begun: packets may follow CONNACK at once (MJ#1124).
+      client.on('packetreceive', (packet: Packet) => {
+        state.lastReceivedAt = Date.now();
+        if (packet.cmd === 'connack') state.connack = packet;
+        if (packet.cmd === 'disconnect') state.end = describeDisconnect(packet);
+      });
+      client.on('error', (error) => {
+        state.end ??= describeClientError(error, state.connack);
+        splitter?.destroy();
+      });
+      client.on('connect', (connack) => {
+        if (splitter === undefined || splitter.destroyed) return;
+        link = new MqttLink(client, splitter, state, connack, options.protocolLevel);
+        resolve(link);
+      });
+      client.on('close', () => {
+        if (state.closed) return;
+        state.closed = true;
+        const end = state.end ?? { kind: 'closed', detail: 'The network connection was closed by the peer' };
+        if (link === undefined) reject(new LinkError(closedBeforeConnack(end)));
+        else handlers.onClose(end);
+      });
+    });
+  }
+
+  /** Milliseconds since the epoch: when the last packet came from the broker. */
+  get lastReceivedAt(): number {
+    return this.#state.lastReceivedAt;
+  }
+
+  get alive(): boolean {
+    return !this.#state.closed && !this.#state.ending && !this.#splitter.destroyed;
+  }
+
+  /** Writes packets of the message flow, already encoded. */
+  write(bytes: Uint8Array): void {
+    if (this.alive) this.#splitter.writePackets(bytes);
+  }
+
+  get unsentBytes(): number {
+    return this.#splitter.unsentBytes;
+  }
+
+  pauseReading(): void {
+    this.#splitter.pauseReading();
+  }
+
+  resumeReading(): void {
+    this.#splitter.resumeReading();
+  }
+
+  /** Sends one SUBSCRIBE; answers SUBACK's code for each filter, refused ones included. */
+  subscribe(entries: readonly SubscriptionEntry[], subscriptionIdentifier?: number): Promise<number[]> {
+    const map: Record<string, IClientSubscribeOptions> = {};
+    for (const { filter, qos, noLocal, retainAsPublished, retainHandling } of entries) {
+      map[filter] = { qos, nl: noLocal, rap: retainAsPublished, rh: retainHandling };
+    }
+    const options = subscriptionIdentifier === undefined ? {} : { properties: { subscriptionIdentifier } };
+    return new Promise((resolve, reject) => {
+      this.#client.subscribe(map, options as IClientSubscribeOptions, (error, _granted, packet) => {
+        // One refused filter fails the library's whole call, but its SUBACK is there (ErrorWithSubackPacket).
+        const suback = packet ?? (error as { packet?: ISubackPacket } | null)?.packet;
+        if (suback?.cmd === 'suback') resolve(suback.granted as number[]);
+        else reject(this.#failure(error));
+      });
+    });
+  }
+
+  /** Sends one UNSUBSCRIBE; answers UNSUBACK's code for each filter (none on 3.x). */
+  unsubscribe(filters: readonly string[]): Promise<number[]> {
+    return new Promise((resolve, reject) => {
+      this.#client.unsubscribe([...filters], (error, packet) => {
+        if (error) reject(this.#failure(error));
+        else resolve(((packet as IUnsubackPacket | undefined)?.granted as number[] | undefined) ?? []);
+      });
+    });
+  }
+
+  /** Sends DISCONNECT and ends the connection; by force when the peer does not close in time. */
+  disconnect(packet: { reasonCode?: number; sessionExpiryInterval?: number } = {}): Promise<void> {
+    if (!this.alive) return Promise.resolve();
+    this.#state.ending = true;
+    this.#state.end ??= { kind: 'ours', detail: 'The bridge disconnected' };
+    const { reasonCode = 0, sessionExpiryInterval } = packet;
+    const properties = sessionExpiryInterval === undefined ? undefined : { sessionExpiryInterval };
+    return new Promise((resolve) => {
+      const deadline = setTimeout(() => this.#splitter.destroy(), DISCONNECT_DEADLINE_MS);
+      this.#splitter.once('close', () => {
+        clearTimeout(deadline);
+        resolve();
+      });
+      // Not the library's `end`: it waits for outstanding SUBACKs for ever, or by force sends no DISCONNECT at all.
+      this.#splitter.endWith(encodeDisconnect(this.#protocolLevel, reasonCode, properties));
+    });
+  }
+
+  /** Drops the socket without DISCONNECT: the broker publishes the Will. */
+  destroy(detail: string): void {
+    this.#state.end ??= { kind: 'ours', detail };
+    this.#splitter.destroy();
+  }
+
+  #failure(error: unknown): LinkError {
+    const detail = error instanceof Error ? error.message : 'The broker did not answer';
+    return new LinkError(this.#state.end ?? { kind: 'closed', detail });
+  }
+}
+
+class LinkState {
+  end: LinkEnd | undefined;
+  connack: IConnackPacket | undefined;
+  closed = false;
+  ending = false;
+  lastReceivedAt = Date.now();
+}
+
+function openOrFail(target: TransportTarget, state: LinkState): Duplex {
+  try {
+    return openTransport(target);
+  } catch (error) {
+    state.end = describeError(error as Error);
+    throw error;
+  }
+}
+
+function clientOptions(options: ConnectOptions, identifiers: PacketIdentifiers): IClientOptions {
+  return {
+    protocolVersion: options.protocolLevel,
+    protocolId: options.protocolLevel === 3 ? 'MQIsdp' : 'MQTT',
+    clientId: options.clientId,
+    clean: options.clean,
+    keepalive: options.keepAlive,
+    connectTimeout: options.connectTimeoutMs,
+    ...(options.username === undefined ? {} : { username: options.username }),
+    // The library passes a Buffer through although its type says string.
+    ...(options.password === undefined ? {} : { password: options.password as unknown as string }),
+    ...(options.will === undefined ? {} : { will: options.will }),
+    ...(options.properties === undefined ? {} : { properties: options.properties }),
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    messageIdProvider: {
+      allocate: () => identifiers.allocate(),
+      deallocate: (identifier) => identifiers.free(identifier),
+      register: () => true,
+      getLastAllocated: () => null,
+      // The library clears its provider at every CONNACK; identifiers of exchanges under way must stay taken.
+      clear: () => undefined,
+    },
+  };
+}
+
+function describeError(error: Error & { code?: unknown }): LinkEnd {
+  const code = typeof error.code === 'string' ? error.code : '';
+  const tls = /^(ERR_(TLS|SSL|OSSL)|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME_MISMATCH)/.test(code);
+  return { kind: tls ? 'tls' : 'unreachable', detail: error.message || code };
+}
+
+function describeClientError(error: Error, connack: IConnackPacket | undefined): LinkEnd {
+  const reasonCode = connack?.reasonCode ?? connack?.returnCode ?? 0;
+  if (connack !== undefined && reasonCode > 0) {
+    const reasonString = connack.properties?.reasonString;
+    return {
+      kind: 'refused',
+      detail: error.message,
+      reasonCode,
+      connack,
+      ...(reasonString === undefined ? {} : { reasonString }),
+    };
+  }
+  if (error.message === 'connack timeout') return { kind: 'timeout', detail: 'No CONNACK in time' };
+  if (error.message === 'Keepalive timeout') return { kind: 'closed', detail: 'The broker did not answer PINGREQ' };
+  if ('code' in error && typeof error.code === 'string') return describeError(error);
+  return { kind: 'protocol', detail: error.message };
+}
+
+function describeDisconnect({ reasonCode = 0, properties }: IDisconnectPacket): LinkEnd {
+  return {
+    kind: 'disconnected',
+    detail: 'The broker sent DISCONNECT',
+    reasonCode,
+    ...(properties?.reasonString === undefined ? {} : { reasonString: properties.reasonString }),
+  };
+}
+
+function closedBeforeConnack(end: LinkEnd): LinkEnd {
+  return end.kind === 'closed' ? { ...end, detail: 'The peer closed the connection before CONNACK' } : end;
+}

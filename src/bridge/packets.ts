@@ -1,0 +1,106 @@
+import { generate, type IPublishPacket } from 'mqtt-packet';
+import type { IncomingMessage, MessageProperties, OutgoingMessage, UserProperties } from '../mqtt/message.ts';
+
+/** First bytes of the fixed headers; PUBREL's reserved flags are 0b0010. [MQTT-3.6.1-1] */
+const ACK_HEADER = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const;
+export type AckCommand = keyof typeof ACK_HEADER;
+
+/** An acknowledgement with reason code 0, which v5 lets leave out, so that its four bytes are the same on all versions. */
+export function encodeAck(command: AckCommand, packetId: number): Buffer {
+  return Buffer.from([ACK_HEADER[command], 2, packetId >> 8, packetId & 0xff]);
+}
+
+/** Acknowledgements with reason code 0, joined for one write. */
+export function encodeAcks(acks: readonly { command: AckCommand; packetId: number }[]): Buffer {
+  const bytes = Buffer.allocUnsafe(acks.length * 4);
+  let at = 0;
+  for (const { command, packetId } of acks) {
+    bytes[at] = ACK_HEADER[command];
+    bytes[at + 1] = 2;
+    bytes.writeUInt16BE(packetId, at + 2);
+    at += 4;
+  }
+  return bytes;
+}
+
+export function encodeDisconnect(
+  protocolLevel: number,
+  reasonCode: number,
+  properties?: { sessionExpiryInterval: number },
+): Buffer {
+  if (protocolLevel < 5) return Buffer.from([0xe0, 0]);
+  return generate(
+    { cmd: 'disconnect', reasonCode, ...(properties === undefined ? {} : { properties }) },
+    { protocolVersion: 5 },
+  );
+}
+
+/** A PUBLISH as it goes on the wire; `packetId` is not used at QoS 0. */
+export function encodePublish(message: OutgoingMessage, packetId: number, protocolLevel: number): Buffer {
+  const { topic, payload, qos, retain, properties } = message;
+  const packet: IPublishPacket = { cmd: 'publish', topic, payload: asBuffer(payload), qos, retain, dup: false };
+  if (qos > 0) packet.messageId = packetId;
+  if (protocolLevel === 5 && properties !== undefined) packet.properties = toPacketProperties(properties);
+  return generate(packet, { protocolVersion: protocolLevel });
+}
+
+/** Sets DUP on an encoded PUBLISH that is sent again. [MQTT-3.3.1-1] */
+export function markDuplicate(publish: Uint8Array): Buffer {
+  const copy = Buffer.from(publish);
+  copy[0] = (copy[0] ?? 0) | 0b1000;
+  return copy;
+}
+
+/** An arrived PUBLISH in the bridge's terms. A payload longer than `maxPayload` bytes is left out and its length kept. */
+export function toIncomingMessage(packet: IPublishPacket, receivedAt: number, maxPayload: number): IncomingMessage {
+  const payload = asBuffer(packet.payload);
+  const message: IncomingMessage = {
+    topic: packet.topic,
+    payload: payload.length > maxPayload ? Buffer.alloc(0) : payload,
+    qos: packet.qos,
+    retain: packet.retain,
+    dup: packet.dup,
+    receivedAt,
+  };
+  if (payload.length > maxPayload) message.oversize = payload.length;
+  if (packet.properties !== undefined) readPacketProperties(packet.properties, message);
+  return message;
+}
+
+function readPacketProperties(source: NonNullable<IPublishPacket['properties']>, message: IncomingMessage): void {
+  const { subscriptionIdentifier, topicAlias: _neverOffered, userProperties, ...rest } = source;
+  const properties: MessageProperties = {};
+  if (rest.payloadFormatIndicator !== undefined)
+    properties.payloadFormatIndicator = rest.payloadFormatIndicator ? 1 : 0;
+  if (rest.messageExpiryInterval !== undefined) properties.messageExpiryInterval = rest.messageExpiryInterval;
+  if (rest.contentType !== undefined) properties.contentType = rest.contentType;
+  if (rest.responseTopic !== undefined) properties.responseTopic = rest.responseTopic;
+  if (rest.correlationData !== undefined) properties.correlationData = rest.correlationData;
+  if (userProperties !== undefined) properties.userProperties = toUserProperties(userProperties);
+  if (Object.keys(properties).length > 0) message.properties = properties;
+  if (subscriptionIdentifier !== undefined) {
+    message.subscriptionIdentifiers = Array.isArray(subscriptionIdentifier)
+      ? subscriptionIdentifier
+      : [subscriptionIdentifier];
+  }
+}
+
+/** The library answers one value as a string and several as an array. */
+export function toUserProperties(source: Readonly<Record<string, string | string[]>>): UserProperties {
+  return Object.fromEntries(Object.entries(source).map(([name, value]) => [name, [value].flat()]));
+}
+
+/** Properties of a PUBLISH, or of a Will, in the packet library's types. */
+export function toPacketProperties(properties: MessageProperties): NonNullable<IPublishPacket['properties']> {
+  const { payloadFormatIndicator, correlationData, ...rest } = properties;
+  return {
+    ...rest,
+    ...(payloadFormatIndicator === undefined ? {} : { payloadFormatIndicator: payloadFormatIndicator === 1 }),
+    ...(correlationData === undefined ? {} : { correlationData: asBuffer(correlationData) }),
+  };
+}
+
+function asBuffer(bytes: Uint8Array | string): Buffer {
+  if (typeof bytes === 'string') return Buffer.from(bytes);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

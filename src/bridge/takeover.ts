@@ -1,0 +1,24 @@
+import { SESSION_TAKEN_OVER } from '../mqtt/reason-codes.ts';
+import type { LinkEnd } from './mqtt-client.ts';
+
+const SOON_MS = 5_000;
+const WINDOW_MS = 60_000;
+const CLOSES = 3;
+
+/**
+ * Tells when another client has taken the ClientID over. MQTT 5.0 says so (0x8E); on 3.x there is only a pattern: three
+ * closes by the peer within 5 s of CONNACK, inside 60 s.
+ */
+export class TakeoverDetector {
+  #suspicious: number[] = [];
+
+  /** Whether this end of a connection that was accepted at `connectedAt` (milliseconds) is, or completes, a take-over. */
+  isTakeover(end: LinkEnd, connectedAt: number, now: number): boolean {
+    if (end.kind === 'disconnected') return end.reasonCode === SESSION_TAKEN_OVER;
+    if (end.kind !== 'closed' || now - connectedAt > SOON_MS) return false;
+    this.#suspicious = [...this.#suspicious.filter((at) => now - at < WINDOW_MS), now];
+    if (this.#suspicious.length < CLOSES) return false;
+    this.#suspicious = [];
+    return true;
+  }
+}

@@ -1,0 +1,81 @@
+import type { ConnectionView } from '../schemas/connection-view.ts';
+import type { BridgeDependencies } from './dependencies.ts';
+import type { Documents } from './documents.ts';
+import type { Pool } from './pool.ts';
+import type { ConnectionRecord } from './ports.ts';
+import { readStatus } from './session-status.ts';
+import { SubscriptionTable } from './subscription-table.ts';
+
+type Liveness = Pick<
+  ConnectionView,
+  'state' | 'since' | 'reason' | 'connack' | 'generation' | 'subscriptions' | 'owner'
+>;
+
+/** Connections as callers see them: the owner's live knowledge here, else what the owner stored last. */
+export class Views {
+  readonly #deps: Pick<BridgeDependencies, 'store' | 'nodeId' | 'validate'>;
+  readonly #documents: Documents;
+  readonly #pool: Pool;
+
+  constructor(
+    dependencies: Pick<BridgeDependencies, 'store' | 'nodeId' | 'validate'>,
+    documents: Documents,
+    pool: Pool,
+  ) {
+    this.#deps = dependencies;
+    this.#documents = documents;
+    this.#pool = pool;
+  }
+
+  async connection(record: ConnectionRecord): Promise<ConnectionView> {
+    const document = this.#documents.read(record);
+    const [liveness, queue] = await Promise.all([this.liveness(record), this.#deps.store.queues.stats(record.key)]);
+    const { subscriptions: _own, ...parameters } = record.parameters as unknown as typeof document;
+    return {
+      id: record.id,
+      clientId: record.clientId,
+      ...liveness,
+      parameters,
+      secrets: this.#documents.secretNames(record),
+      queue: { depth: queue.depth, bytes: queue.bytes, dropped: queue.dropped },
+      warnings: this.#warnings(document),
+      createdAt: new Date(record.createdAt).toISOString(),
+    };
+  }
+
+  /** What changes while a Connection lives. */
+  async liveness(record: ConnectionRecord): Promise<Liveness> {
+    const live = this.#pool.get(record.key);
+    if (live !== undefined && (live.lease !== null || live.state === 'parked')) {
+      const { state, since, reason, connack, generation, subscriptions, lease } = live;
+      const owner = lease === null ? null : this.#deps.nodeId;
+      return { state, since: new Date(since).toISOString(), reason, connack, generation, subscriptions, owner };
+    }
+    const [session, owner] = await Promise.all([
+      this.#deps.store.inbound.loadSession(record.key),
+      this.#deps.store.leases.holder(record.key),
+    ]);
+    const { state, since, reason, connack, granted } = readStatus(session, record.createdAt);
+    const wanted = this.#documents.read(record).subscriptions ?? [];
+    const orphaned = owner === null && (state === 'online' || state === 'connecting');
+    return {
+      state: orphaned ? 'offline' : state,
+      since: new Date(since).toISOString(),
+      reason: orphaned ? { code: 'no-owner', detail: 'No instance has the Connection; one will take it' } : reason,
+      connack,
+      generation: session?.generation ?? 0,
+      subscriptions: new SubscriptionTable(granted).view(wanted),
+      owner,
+    };
+  }
+
+  /** Warnings are derived, never stored: a release that knows more says more. */
+  #warnings(document: unknown): ConnectionView['warnings'] {
+    try {
+      return this.#deps.validate(document).warnings;
+    } catch {
+      // The operator's rules changed since: the next PUT will name the fault.
+      return [];
+    }
+  }
+}

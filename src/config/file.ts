@@ -1,0 +1,96 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { parseBrokerUrl } from './broker-url.ts';
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+const brokerUrl = z.string().transform((text, context) => {
+  try {
+    return parseBrokerUrl(text);
+  } catch (error) {
+    context.addIssue(error instanceof Error ? error.message : String(error));
+    return z.NEVER;
+  }
+});
+
+const tls = z.strictObject({
+  ca: z.string().optional(),
+  cert: z.string().optional(),
+  key: z.string().optional(),
+  passphrase: z.string().optional(),
+  serverName: z.string().optional(),
+  alpn: z.array(z.string()).optional(),
+  rejectUnauthorized: z.boolean().optional(),
+});
+
+const broker = z
+  .strictObject({
+    url: z.union([brokerUrl.transform((url) => [url]), z.array(brokerUrl).min(1).max(16)]),
+    username: z.string().optional(),
+    password: z
+      .union([
+        z.string().transform((text) => Buffer.from(text)),
+        z
+          .strictObject({ base64: z.string().regex(BASE64, { error: 'is not base64' }) })
+          .transform(({ base64 }) => Buffer.from(base64, 'base64')),
+      ])
+      .optional(),
+    tls: tls.optional(),
+    websocket: z.strictObject({ headers: z.record(z.string(), z.string()) }).optional(),
+  })
+  .transform(({ url: urls, username, password, tls, websocket }, context) => {
+    const inUrl = urls.find((url) => url.username !== undefined);
+    if (inUrl !== undefined && (username !== undefined || password !== undefined)) {
+      context.addIssue('has credentials both in its url and beside it');
+    }
+    const user = username ?? inUrl?.username;
+    const secret = password ?? (inUrl?.password === undefined ? undefined : Buffer.from(inUrl.password));
+    return {
+      urls: urls.map(({ url }) => url),
+      ...(user === undefined ? {} : { username: user }),
+      ...(secret === undefined ? {} : { password: secret }),
+      ...(tls === undefined ? {} : { tls }),
+      ...(websocket === undefined ? {} : { websocketHeaders: websocket.headers }),
+    };
+  });
+
+const file = z.strictObject(
+  {
+    brokers: z
+      .record(z.string().regex(/^[\w.-]{1,64}$/, { error: 'is not a name of letters, digits, ".", "_", "-"' }), broker)
+      .default({}),
+    allowUrls: z.array(z.string()).default([]),
+    callers: z
+      .unknown()
+      .refine((callers) => callers === undefined, {
+        error: 'is not available in this version; BRIDGE_API_KEY names one caller that may do everything',
+      }),
+  },
+  { error: 'is not an object with brokers, callers, allowUrls' },
+);
+
+export type BrokerSettings = z.output<typeof broker>;
+export type ConfigFile = z.output<typeof file>;
+
+/** Reads the text of `BRIDGE_CONFIG`: JSON or YAML, of which JSON is a part. Answers it, or every fault in it. */
+export function parseConfigFile(text: string): { value: ConfigFile } | { faults: string[] } {
+  let document: unknown;
+  try {
+    document = parse(text) ?? {};
+  } catch {
+    return { faults: ['is neither JSON nor YAML'] };
+  }
+  const result = file.safeParse(document);
+  if (result.success) return { value: result.data };
+  return { faults: result.error.issues.flatMap(sentences) };
+}
+
+/** A union's issue hides what its members said: the first member that understood the type says it best. */
+function sentences(issue: z.core.$ZodIssue): string[] {
+  if (issue.code === 'invalid_union') {
+    const deepest = issue.errors.find((member) => member.some(({ code }) => code !== 'invalid_type')) ?? issue.errors[0];
+    return (deepest ?? []).flatMap((inner) => sentences({ ...inner, path: [...issue.path, ...inner.path] }));
+  }
+  const where = issue.path.join('.');
+  return [where === '' ? issue.message : `${where}: ${issue.message}`];
+}

@@ -1,0 +1,31 @@
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+
+/** The Fastify instance as routes and plugins see it. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** Adds routes in a scope of their own, whose parsers are not those of the others. */
+export function inScope(app: App, add: (scope: App) => void): void {
+  app.register(async (scope) => add(scope.withTypeProvider<ZodTypeProvider>()));
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Answers without credentials, and whatever Host and Origin say. */
+    open?: boolean;
+    /** Media types that the route answers with besides problems; absent: `application/json`. Null: anything. */
+    produces?: readonly string[] | null;
+  }
+}

@@ -1,0 +1,62 @@
+import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
+import { z } from 'zod';
+import { type Fault, Problem } from '../errors/problem.ts';
+import { structuralFaults } from '../schemas/faults.ts';
+
+/** The parts of a request in the order in which Fastify validates them, until one is faulty. */
+const PARTS = ['params', 'body', 'querystring', 'headers'] as const;
+
+/** The faults of one part of a request. */
+class PartFaults extends Error {
+  override readonly name = 'PartFaults';
+  readonly part: string;
+  readonly faults: readonly Fault[];
+
+  constructor(part: string, faults: readonly Fault[]) {
+    super('a part of the request is not valid');
+    this.part = part;
+    this.faults = faults;
+  }
+}
+
+type Validator = (data: unknown) => { value: unknown } | { error: PartFaults };
+
+/** Validates with zod, and replaces a part of the request by what its schema makes of it. */
+export const zodValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart = 'body', method, url }) => {
+  if (!(schema instanceof z.ZodType)) throw new TypeError(`${method} ${url}: the schema of ${httpPart} is not zod's`);
+  const validate: Validator = (data) => {
+    const result = schema.safeParse(data);
+    if (result.success) return { value: result.data };
+    const faults = structuralFaults(result.error, data);
+    return { error: new PartFaults(httpPart, httpPart === 'body' ? faults : faults.map(nameParameter)) };
+  };
+  return validate;
+};
+
+/** For routes whose body has rules beyond its schema: the schema documents it, the handler validates it. */
+export const bodyByHandler: FastifySchemaCompiler<unknown> = (route) =>
+  route.httpPart === 'body' ? (data: unknown) => ({ value: data }) : zodValidator(route);
+
+/** All faults of a request of which one part was found faulty, or null when the error is something else. */
+export function validationProblem(error: Error, request: FastifyRequest): Problem | null {
+  if (!(error instanceof PartFaults)) return null;
+  const unseen = PARTS.slice(PARTS.findIndex((part) => part === error.part) + 1);
+  return invalid([...error.faults, ...unseen.flatMap((part) => faultsOf(request, part))]);
+}
+
+/** A problem that lists the faults. */
+export function invalid(errors: Fault[]): Problem {
+  const [first] = errors;
+  const detail = errors.length > 1 ? `There are ${errors.length} faults; the first: ${first?.detail}` : first?.detail;
+  return new Problem('invalid-request', { ...(detail === undefined ? {} : { detail }), errors });
+}
+
+function faultsOf(request: FastifyRequest, part: (typeof PARTS)[number]): readonly Fault[] {
+  const validate = request.getValidationFunction(part) as Validator | undefined;
+  const result = validate?.(part === 'querystring' ? request.query : request[part]);
+  return result !== undefined && 'error' in result ? result.error.faults : [];
+}
+
+function nameParameter(fault: Fault): Fault {
+  return { ...fault, pointer: `?${fault.pointer.slice(1)}` };
+}

@@ -1,0 +1,21 @@
+import type { Bridge, ValidatedConnection } from '../bridge/facade.ts';
+import type { App } from '../plugins/app.ts';
+import type { BodyLimits } from '../plugins/limits.ts';
+
+export interface RouteDependencies {
+  readonly bridge: Bridge;
+  readonly validateConnection: (document: unknown) => ValidatedConnection;
+  readonly limits: BodyLimits;
+  /** Bytes. */
+  readonly maxPayload: number;
+}
+
+/** Adds the routes of one resource. */
+export type AddRoutes = (app: App, dependencies: RouteDependencies) => void;
+
+export const TAGS = {
+  connections: ['connections'],
+  messages: ['messages'],
+  topics: ['topics'],
+  service: ['service'],
+} as const;

@@ -1,0 +1,92 @@
+/**
+ * Building blocks of the schemas. Every one carries its own sentence for what is wrong, in MQTT's terms; a clause in
+ * brackets at its end becomes the fault's `reference`.
+ */
+import { z } from 'zod';
+import { MAX_FOUR_BYTE_INTEGER } from '../mqtt/limits.ts';
+
+/** A JSON integer from `min` to `max`. */
+export function integer(min: number, max: number, sentence: string) {
+  return z.int({ error: sentence }).min(min, { error: sentence }).max(max, { error: sentence });
+}
+
+export function text(sentence: string) {
+  return z.string({ error: sentence });
+}
+
+export function flag(sentence: string) {
+  return z.boolean({ error: sentence });
+}
+
+export function oneOf<const Values extends readonly (string | number)[]>(values: Values, sentence: string) {
+  return z.literal(values, { error: sentence });
+}
+
+export function base64Text(sentence: string) {
+  return z.string({ error: sentence }).meta({ contentEncoding: 'base64' });
+}
+
+export const qos = oneOf([0, 1, 2], 'QoS is 0, 1 or 2 [MQTT-3.3.1-4]');
+
+export const payloadEncoding = oneOf(['utf8', 'base64', 'json'], '`encoding` is "utf8", "base64" or "json"');
+
+export const payload = z
+  .unknown()
+  .describe(
+    'The Application Message. A string of text with `encoding` "utf8", of base64 (RFC 4648, standard alphabet, padded) ' +
+      'with "base64"; any JSON value with "json", sent as its JSON text. Absent is a payload of zero bytes.',
+  )
+  .meta({ examples: ['21.5'] });
+
+const USER_PROPERTIES =
+  'User Properties are an object whose values are strings, or arrays of strings for repeated names [MQTT 5.0 §1.5.7]';
+
+/** Names may repeat in MQTT: one value is a string, several are an array. Always arrays once validated. */
+export const userProperties = z
+  .codec(
+    z.record(
+      z.string(),
+      z.union([z.string(), z.array(z.string({ error: USER_PROPERTIES }))], { error: USER_PROPERTIES }),
+      { error: USER_PROPERTIES },
+    ),
+    z.record(z.string(), z.array(z.string())),
+    {
+      decode: (given) =>
+        Object.fromEntries(
+          Object.entries(given).map(([name, values]) => [name, typeof values === 'string' ? [values] : values]),
+        ),
+      encode: (values) => values,
+    },
+  )
+  .describe(
+    'User Properties (MQTT 5.0): a value, or an array of values where the name repeats. Order is kept per name.',
+  )
+  .meta({ examples: [{ unit: 'celsius', tag: ['a', 'b'] }] });
+
+/** The PUBLISH properties that an application sets, in a message and in a Will alike. [MQTT 5.0 §3.3.2.3, §3.1.3.2] */
+export const publishProperties = {
+  payloadFormatIndicator: oneOf([0, 1], 'The Payload Format Indicator is 0 or 1 [MQTT 5.0 §3.3.2.3.2]')
+    .exactOptional()
+    .describe('0 (MQTT’s default): unspecified bytes; 1: UTF-8 text. [MQTT 5.0 §3.3.2.3.2]'),
+  messageExpiryInterval: integer(
+    0,
+    MAX_FOUR_BYTE_INTEGER,
+    'The Message Expiry Interval is a whole number of seconds from 0 to 4294967295 [MQTT 5.0 §3.3.2.3.3]',
+  )
+    .exactOptional()
+    .describe('Seconds that the message lives at the broker, 0–4294967295; absent: for ever. [MQTT 5.0 §3.3.2.3.3]')
+    .meta({ examples: [60] }),
+  contentType: text('The Content Type is a string [MQTT-3.3.2-19]')
+    .exactOptional()
+    .describe('What the payload is, usually a MIME type; at most 65535 bytes. [MQTT 5.0 §3.3.2.3.9]')
+    .meta({ examples: ['text/plain'] }),
+  responseTopic: text('The Response Topic is a string [MQTT-3.3.2-13]')
+    .exactOptional()
+    .describe('The Topic Name to answer to; no wildcards. [MQTT-3.3.2-14]')
+    .meta({ examples: ['replies/plant-7'] }),
+  correlationData: base64Text('Correlation Data is a string of base64 [MQTT 5.0 §3.3.2.3.6]')
+    .exactOptional()
+    .describe('Base64 of at most 65535 bytes, which an answer repeats. [MQTT 5.0 §3.3.2.3.6]')
+    .meta({ examples: ['cmVxLTE='] }),
+  userProperties: userProperties.exactOptional(),
+};

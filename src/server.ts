@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
+import { buildApp } from './app.ts';
+import { type Composition, compose } from './compose.ts';
+import { printConfig } from './config/print.ts';
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import type { App } from './plugins/app.ts';
+import { greeting } from './greeting.ts';
+
+/** sysexits.h's EX_CONFIG: starting again without a change cannot help. */
+const EXIT_CONFIG = 78;
+const EXIT_FAILURE = 1;
+/** Milliseconds after a signal: when requests under way are cut off, and when the process ends whatever happens. */
+const REQUESTS_DEADLINE = 5_000;
+const EXIT_DEADLINE = 9_500;
+
+/** The gateway process: configuration, listen, signals. */
+async function main(args: readonly string[]): Promise<void> {
+  const unknown = args.find((argument) => argument !== '--print-config');
+  if (unknown !== undefined) return fail(EXIT_CONFIG, [`${unknown} is not an option; there is only --print-config.`]);
+
+  let config: Config;
+  try {
+    config = loadConfig(process.env, (path) => readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return fail(EXIT_CONFIG, error.faults);
+  }
+  if (args.length > 0) {
+    process.stdout.write(`${printConfig(config)}\n`);
+    return;
+  }
+
+  const log = pino({ level: config.logLevel });
+  try {
+    const composition = await compose(config, log);
+    await serve(config, composition, log);
+  } catch (error) {
+    log.debug({ err: error }, 'start failed');
+    fail(EXIT_FAILURE, [error instanceof Error ? error.message : String(error)]);
+  }
+}
+
+async function serve(config: Config, composition: Composition, log: pino.Logger): Promise<void> {
+  const { host, port, maxPayload, apiKey } = config;
+  const { bridge, validateConnection } = composition;
+  let app: App;
+  try {
+    const tls = config.tls && { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) };
+    app = await buildApp({ bridge, validateConnection, maxPayload, apiKey, listen: { host, port }, log, tls });
+    await bridge.start();
+    await app.listen({ host, port, listenTextResolver: () => 'listening' });
+  } catch (error) {
+    await composition.close();
+    throw startError(error, config);
+  }
+  stopOnSignals(app, composition, log);
+  const { port: actual } = app.server.address() as AddressInfo;
+  process.stdout.write(greeting({ ...config, port: actual, devBroker: composition.devBroker }));
+}
+
+function stopOnSignals(app: App, composition: Composition, log: pino.Logger): void {
+  let stopping = false;
+  const stop = async (code: number) => {
+    if (stopping) return;
+    stopping = true;
+    setTimeout(() => process.exit(code === 0 ? EXIT_FAILURE : code), EXIT_DEADLINE).unref();
+    setTimeout(() => app.server.closeAllConnections(), REQUESTS_DEADLINE).unref();
+    try {
+      await app.close();
+      await composition.close();
+    } catch (error) {
+      log.error({ err: error }, 'stopping failed');
+      code ||= EXIT_FAILURE;
+    }
+    process.exit(code);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, 'stopping');
+      void stop(0);
+    });
+  }
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error) => {
+      log.fatal({ err: error }, event);
+      void stop(EXIT_FAILURE);
+    });
+  }
+}
+
+function startError(error: unknown, { host, port }: Config): Error {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  if (code === 'EADDRINUSE') {
+    return new Error(`Another program listens on ${host}:${port}: stop it, or set PORT to another one.`, { cause: error });
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    return new Error(`HOST is ${host}, which is not an address of this machine.`, { cause: error });
+  }
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** Says why there is no start: sentences, no stack. */
+function fail(code: number, sentences: readonly string[]): void {
+  process.stderr.write(`The bridge does not start.\n${sentences.map((sentence) => `- ${sentence}\n`).join('')}`);
+  process.exitCode = code;
+}
+
+await main(process.argv.slice(2));

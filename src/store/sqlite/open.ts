@@ -1,0 +1,58 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { isBusy, StoreInUse, toStoreError } from './errors.ts';
+import { migrate } from './migrate.ts';
+
+export const IN_MEMORY = ':memory:';
+
+/**
+ * Opens and locks the file, created with its folders when missing, and brings it to the schema that `steps` lead to.
+ * Throws `StoreInUse`, `StoreTooNew` or `StoreUnavailable`; a file that cannot be used is left as it is.
+ */
+export function openDatabase(path: string, steps: readonly string[]): DatabaseSync {
+  try {
+    if (path !== IN_MEMORY) createFile(path);
+    const database = new DatabaseSync(path, { timeout: 0 });
+    try {
+      lock(database);
+      migrate(database, path, steps);
+      return database;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  } catch (error) {
+    throw isBusy(error) ? new StoreInUse(path, error) : toStoreError(error, path);
+  }
+}
+
+/**
+ * The exclusive lock is taken by the first access, before anything is written, and kept until the file is closed or
+ * the process ends, however it ends.
+ */
+function lock(database: DatabaseSync): void {
+  database.exec(`
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -16000;
+    PRAGMA journal_size_limit = 67108864;
+    BEGIN EXCLUSIVE;
+    COMMIT;
+  `);
+}
+
+/**
+ * Readable by the owner only: it holds credentials and messages. A file that exists is not touched: opening and closing
+ * it here would drop the POSIX locks that this process may hold on it.
+ */
+function createFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
+}

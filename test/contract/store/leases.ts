@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import type { Epoch } from '../../../src/bridge/ports.ts';
+import { LONG, newKey, own, type StoreContext } from './fixtures.ts';
+
+const SHORT = 300;
+
+export function describeLeases(context: StoreContext): void {
+  describe('leases', () => {
+    it('are held by one holder at a time, as every instance sees', async () => {
+      const { store, other } = context;
+      const key = newKey();
+      expect(await store.leases.holder(key)).toBeNull();
+      const lease = await own(store, key, 'node-a');
+      expect(lease).toEqual({ key, holder: 'node-a', epoch: lease.epoch });
+      expect(await other.leases.acquire(key, 'node-b', LONG)).toEqual({ heldBy: 'node-a' });
+      expect(await other.leases.holder(key)).toBe('node-a');
+    });
+
+    it('have one winner when many ask at the same time', async () => {
+      const key = newKey();
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, index) =>
+          (index % 2 === 0 ? context.store : context.other).leases.acquire(key, `node-${index}`, LONG),
+        ),
+      );
+      const winners = answers.filter((answer) => 'epoch' in answer);
+      expect(winners).toHaveLength(1);
+      const holder = await context.store.leases.holder(key);
+      expect(winners[0]).toMatchObject({ holder });
+      expect(answers.filter((answer) => 'heldBy' in answer && answer.heldBy === holder)).toHaveLength(7);
+    });
+
+    it('keep their epoch when the holder asks again', async () => {
+      const lease = await own(context.store);
+      expect(await own(context.store, lease.key)).toEqual(lease);
+    });
+
+    it('are longer after the holder asked again', async () => {
+      const lease = await own(context.store, newKey(), 'node-a', SHORT);
+      const witness = await own(context.store, newKey(), 'node-a', SHORT);
+      await own(context.store, lease.key, 'node-a', LONG);
+      await expired(context, witness.key);
+      expect(await context.store.leases.holder(lease.key)).toBe('node-a');
+    });
+
+    it('differ in epoch between holders, and between keys', async () => {
+      const { store } = context;
+      const first = await own(store);
+      await store.leases.release(first);
+      const second = await own(store, first.key, 'node-b');
+      await store.leases.release(second);
+      const third = await own(store, first.key, 'node-a');
+      expect(new Set([first.epoch, second.epoch, third.epoch]).size).toBe(3);
+    });
+
+    it('give the same holder its epoch back after release, if nobody was between', async () => {
+      const lease = await own(context.store);
+      await context.store.leases.release(lease);
+      expect(await context.store.leases.holder(lease.key)).toBeNull();
+      expect(await own(context.store, lease.key)).toEqual(lease);
+    });
+
+    it('end by their time: others may have them then, and the epoch is another', async () => {
+      const { store } = context;
+      const lease = await own(store, newKey(), 'node-a', SHORT);
+      await expired(context, lease.key);
+      const taken = await own(store, lease.key, 'node-b');
+      expect(taken.epoch).not.toBe(lease.epoch);
+      expect(await store.leases.acquire(lease.key, 'node-a', LONG)).toEqual({ heldBy: 'node-b' });
+    });
+
+    it('come back to the same holder with the same epoch after their time, if nobody was between', async () => {
+      const lease = await own(context.store, newKey(), 'node-a', SHORT);
+      await expired(context, lease.key);
+      expect(await own(context.store, lease.key)).toEqual(lease);
+    });
+
+    it('are renewed many at once, and those that are not held any more are told', async () => {
+      const { store } = context;
+      const held = await Promise.all(Array.from({ length: 50 }, () => own(store, newKey(), 'node-a', SHORT)));
+      const released = await own(store);
+      await store.leases.release(released);
+      const lapsed = await own(store, newKey(), 'node-a', 1);
+      await expired(context, lapsed.key);
+      const unknown = { key: newKey(), epoch: 'never-issued' as Epoch };
+      // The wait above may have outlasted the short leases.
+      await Promise.all(held.map(({ key }) => own(store, key, 'node-a', SHORT)));
+
+      const renewed = await store.leases.renew([...held, released, lapsed, unknown], LONG);
+
+      expect(renewed).toEqual(new Set(held.map(({ key }) => key)));
+      const witness = await own(store, newKey(), 'node-a', SHORT);
+      await expired(context, witness.key);
+      for (const { key } of held) expect(await store.leases.holder(key)).toBe('node-a');
+      expect(await store.leases.holder(released.key)).toBeNull();
+      expect(await store.leases.renew([], LONG)).toEqual(new Set());
+    });
+
+    it('are left alone by who no longer has them', async () => {
+      const { store } = context;
+      const first = await own(store);
+      await store.leases.release(first);
+      const second = await own(store, first.key, 'node-b');
+      await store.leases.release(first);
+      expect(await store.leases.renew([first], LONG)).toEqual(new Set());
+      expect(await store.leases.holder(first.key)).toBe('node-b');
+      await store.leases.release(second);
+      await store.leases.release(second);
+      expect(await store.leases.holder(first.key)).toBeNull();
+    });
+  });
+}
+
+async function expired(context: StoreContext, key: ReturnType<typeof newKey>): Promise<void> {
+  await context.elapse(SHORT, async () => (await context.store.leases.holder(key)) === null);
+}

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { drain, entries, filled, newMessage, numbered, own, ROOMY, type StoreContext, textsOf } from './fixtures.ts';
+
+export function describeLimits(context: StoreContext): void {
+  describe('the limits of a queue', () => {
+    it('drop the oldest messages above maxMessages, counted', async () => {
+      const { store } = context;
+      const limits = { ...ROOMY, maxMessages: 5 };
+      const lease = await filled(store, numbered(4), limits);
+      const append = (prefix: string, count: number) =>
+        store.inbound.append(lease, 1, entries(numbered(count, prefix)), limits);
+      expect(await append('n', 3)).toEqual({ stored: 3, dropped: 2 });
+      expect(await drain(store, lease.key)).toEqual(['m2', 'm3', 'n0', 'n1', 'n2']);
+      expect(await append('o', 8)).toEqual({ stored: 8, dropped: 8 });
+      const page = await store.queues.read(lease.key, null, 3);
+      expect(textsOf(page)).toEqual(['o3', 'o4', 'o5']);
+      expect(page.remaining).toBe(2);
+      expect(await store.queues.stats(lease.key)).toMatchObject({ depth: 5, dropped: 10 });
+    });
+
+    it('drop the oldest messages above maxBytes, counted', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const limits = { ...ROOMY, maxBytes: 5_500 };
+      const texts = numbered(8).map((text) => text.padEnd(1_000));
+      expect(await store.inbound.append(lease, 1, entries(texts), limits)).toEqual({ stored: 8, dropped: 3 });
+      expect(await drain(store, lease.key)).toEqual(texts.slice(3));
+      const stats = await store.queues.stats(lease.key);
+      expect(stats).toMatchObject({ depth: 5, dropped: 3 });
+      expect(stats.bytes).toBeLessThanOrEqual(5_500);
+    });
+
+    it('hold for a queue that was longer before', async () => {
+      const { store } = context;
+      const lease = await filled(store, numbered(300));
+      const limits = { ...ROOMY, maxMessages: 2 };
+      expect(await store.inbound.append(lease, 1, entries(['last']), limits)).toEqual({ stored: 1, dropped: 299 });
+      expect(await drain(store, lease.key)).toEqual(['m299', 'last']);
+    });
+
+    it('count gaps left by single removals as free', async () => {
+      const { store } = context;
+      const limits = { ...ROOMY, maxMessages: 4 };
+      const lease = await filled(store, numbered(4), limits);
+      const { messages } = await store.queues.read(lease.key, null, 4);
+      await store.queues.removeEach(
+        lease.key,
+        messages.slice(1, 3).map(({ position }) => position),
+      );
+      expect(await store.inbound.append(lease, 1, entries(['a', 'b', 'c']), limits)).toEqual({ stored: 3, dropped: 1 });
+      expect(await drain(store, lease.key)).toEqual(['m3', 'a', 'b', 'c']);
+    });
+
+    it('drop messages that are older than maxAge, counted, and show none of them meanwhile', async () => {
+      const { store } = context;
+      const limits = { ...ROOMY, maxAge: 1 };
+      const lease = await filled(store, ['old', 'old too'], limits);
+      expect(await drain(store, lease.key)).toEqual(['old', 'old too']);
+      await context.elapse(1_100, async () => (await drain(store, lease.key)).length === 0);
+      expect(await store.inbound.append(lease, 1, entries(['new']), limits)).toMatchObject({ stored: 1 });
+      expect(await drain(store, lease.key)).toEqual(['new']);
+      expect(await store.queues.stats(lease.key)).toMatchObject({ depth: 1, dropped: 2 });
+    });
+
+    it('hide a message whose Message Expiry Interval is over, and leave those around it', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const brief = { properties: { messageExpiryInterval: 1 } };
+      const messages = [
+        newMessage('a'),
+        newMessage('b', brief),
+        newMessage('c', { properties: { messageExpiryInterval: 3_600 } }),
+        newMessage('d', brief),
+        newMessage('e'),
+      ];
+      const group = messages.map((message) => ({ kind: 'message', message }) as const);
+      await store.inbound.append(lease, 1, group, ROOMY);
+      expect(await drain(store, lease.key)).toEqual(['a', 'b', 'c', 'd', 'e']);
+      await context.elapse(1_100, async () => (await drain(store, lease.key)).length === 3);
+      expect(await drain(store, lease.key, 1)).toEqual(['a', 'c', 'e']);
+      expect(textsOf(await store.queues.read(lease.key, null, 2))).toEqual(['a', 'c']);
+      expect((await store.queues.stats(lease.key)).dropped).toBe(0);
+    });
+
+    it('add what the owner let fall to the count', async () => {
+      const { store } = context;
+      const lease = await filled(store, numbered(3), { ...ROOMY, maxMessages: 1 });
+      await store.queues.countDropped(lease, 40);
+      await store.queues.countDropped(lease, 0);
+      expect(await store.queues.stats(lease.key)).toMatchObject({ depth: 1, dropped: 42 });
+      const empty = await own(store);
+      await store.queues.countDropped(empty, 3);
+      expect(await store.queues.stats(empty.key)).toEqual({ depth: 0, bytes: 0, dropped: 3 });
+    });
+  });
+}
