@@ -22,10 +22,10 @@ const layers = {
   app: { files: '^src/app\\.ts$', below: ['routes', 'plugins', 'auth', 'bridge', 'ports', 'leaves'] },
   devBroker: { files: '^src/dev-broker(/|\\.ts$)', below: ['leaves'] },
   compose: {
-    files: '^src/compose(/|\\.ts$)',
+    files: '^src/(compose|secret-key-file)\\.ts$',
     below: ['app', 'devBroker', 'plugins', 'auth', 'bridge', 'ports', 'store', 'leaves'],
   },
-  server: { files: '^src/(server\\.ts$|server/|functions/)', below: ['compose', 'app', 'leaves'] },
+  server: { files: '^src/((server|greeting)\\.ts$|functions/)', below: ['compose', 'app', 'leaves'] },
 };
 const leaves = ['mqtt', 'errors', 'schemas', 'config'];
 

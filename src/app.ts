@@ -1,11 +1,17 @@
-import Fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type RawServerDefault } from 'fastify';
 import type { ServerOptions } from 'node:https';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyHttpOptions,
+  LogController,
+  type RawServerDefault,
+} from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
 import type { App } from './plugins/app.ts';
+
 import { installAuth } from './plugins/auth.ts';
-import { installJsonBodies } from './plugins/json-bodies.ts';
 import { answerClientError, answerError, installErrors } from './plugins/errors.ts';
+import { installJsonBodies } from './plugins/json-bodies.ts';
 import { bodyLimits, SERVER_LIMITS } from './plugins/limits.ts';
 import { withMethodNotAllowed } from './plugins/method-not-allowed.ts';
 import { installNegotiation } from './plugins/negotiation.ts';
@@ -14,6 +20,8 @@ import { parseQuery } from './plugins/query.ts';
 import { installResponseCheck, plainSerializer } from './plugins/serialization.ts';
 import { zodValidator } from './plugins/validation.ts';
 import { ROUTES } from './routes/index.ts';
+
+export type { App } from './plugins/app.ts';
 
 export interface AppDependencies {
   readonly bridge: Bridge;
@@ -36,7 +44,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
   const limits = bodyLimits(maxPayload);
   const options = {
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.document,
     requestTimeout: SERVER_LIMITS.requestTimeout,
     keepAliveTimeout: SERVER_LIMITS.keepAliveTimeout,
@@ -46,7 +54,9 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
     return503OnClosing: false,
   } satisfies FastifyHttpOptions<RawServerDefault>;
   // Fastify's types tell HTTP and HTTPS apart by the instance; nothing here depends on which it is.
-  const app: App = Fastify(tls === null ? options : Object.assign(options, { https: tls })).withTypeProvider<ZodTypeProvider>();
+  const app: App = Fastify(
+    tls === null ? options : Object.assign(options, { https: tls }),
+  ).withTypeProvider<ZodTypeProvider>();
 
   app.setValidatorCompiler(zodValidator);
   app.setSerializerCompiler(plainSerializer);

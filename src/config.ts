@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isLoopback, isPlaintextOverNetwork, parseBrokerUrl } from './config/broker-url.ts';
+import { isLoopbackHost, isPlaintextOverNetwork, parseBrokerUrl } from './config/broker-url.ts';
 import { type Environment, environment } from './config/environment.ts';
 import { type BrokerSettings, type ConfigFile, parseConfigFile } from './config/file.ts';
 import { parseUrlPattern, type UrlPatterns } from './config/url-patterns.ts';
@@ -143,7 +143,7 @@ function contradictions(
 ): string[] {
   const faults: string[] = [];
   const host = given.HOST;
-  if (host !== undefined && !isLoopback(host) && given.BRIDGE_API_KEY === undefined) {
+  if (host !== undefined && !isLoopbackHost(host) && given.BRIDGE_API_KEY === undefined) {
     faults.push(`HOST is ${host}, which others can reach, and nobody would have to authenticate: set BRIDGE_API_KEY.`);
   }
   if ((given.TLS_CERT === undefined) !== (given.TLS_KEY === undefined)) {

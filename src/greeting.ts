@@ -1,4 +1,4 @@
-import { isLoopback } from './config/broker-url.ts';
+import { isLoopbackHost } from './config/broker-url.ts';
 
 export interface Greeted {
   readonly host: string;
@@ -10,7 +10,7 @@ export interface Greeted {
 
 /** What the start prints: where the bridge is, and what to paste next. The lines work in this order. */
 export function greeting({ host, port, tls, apiKey, devBroker }: Greeted): string {
-  const name = isLoopback(host) && !host.includes(':') ? host : 'localhost';
+  const name = isLoopbackHost(host) && !host.includes(':') ? host : 'localhost';
   const base = `${tls === null ? 'http' : 'https'}://${name}:${port}`;
   const curl = `curl -sS${tls === null ? '' : 'k'}${apiKey === null ? '' : ' -H "Authorization: Bearer $BRIDGE_API_KEY"'}`;
   const connection = '{"subscriptions":[{"filter":"demo/#","qos":1}]}';

@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
-import { buildApp } from './app.ts';
+import { type App, buildApp } from './app.ts';
 import { type Composition, compose } from './compose.ts';
 import { printConfig } from './config/print.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
-import type { App } from './plugins/app.ts';
 import { greeting } from './greeting.ts';
 
 /** sysexits.h's EX_CONFIG: starting again without a change cannot help. */
@@ -93,7 +92,9 @@ function stopOnSignals(app: App, composition: Composition, log: pino.Logger): vo
 function startError(error: unknown, { host, port }: Config): Error {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   if (code === 'EADDRINUSE') {
-    return new Error(`Another program listens on ${host}:${port}: stop it, or set PORT to another one.`, { cause: error });
+    return new Error(`Another program listens on ${host}:${port}: stop it, or set PORT to another one.`, {
+      cause: error,
+    });
   }
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
     return new Error(`HOST is ${host}, which is not an address of this machine.`, { cause: error });

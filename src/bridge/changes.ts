@@ -23,18 +23,3 @@ export function changedMembers(before: ConnectionParameters, after: ConnectionPa
 export function needsReattach(changed: readonly string[]): boolean {
   return changed.some((name) => !QUIET.has(name));
 }
-
-/** JSON merge patch: null removes, objects merge, all else replaces. [RFC 7396] */
-export function mergePatch(target: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  const result: Record<string, unknown> = isObject(target) ? { ...target } : {};
-  for (const [name, value] of Object.entries(patch)) {
-    if (value === null) delete result[name];
-    else result[name] = mergePatch(result[name], value);
-  }
-  return result;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}

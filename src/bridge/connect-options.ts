@@ -40,8 +40,7 @@ export function connectOptions(
   clean: boolean,
 ): ConnectOptions[] {
   const urls = parameters.url === undefined ? (profile?.urls ?? []) : [parameters.url].flat();
-  const username = parameters.username ?? profile?.username;
-  const password = parameters.password === undefined ? profile?.password : passwordBytes(parameters.password);
+  const { username, password } = credentials(parameters, profile);
   const common = {
     protocolLevel: PROTOCOLS[parameters.protocolVersion].level,
     clientId: parameters.clientId,
@@ -71,6 +70,14 @@ export function connectOptions(
 /** "never" as MQTT writes it. */
 export function expirySeconds(interval: number | 'never' | undefined): number {
   return interval === 'never' ? SESSION_NEVER_EXPIRES : (interval ?? 0);
+}
+
+/** A pair: a caller's user name is never sent with the operator's password. */
+function credentials(parameters: ConnectionParameters, profile: BrokerProfile | undefined) {
+  const { username, password } = parameters;
+  if (username === undefined && password === undefined)
+    return { username: profile?.username, password: profile?.password };
+  return { username, password: password === undefined ? undefined : passwordBytes(password) };
 }
 
 function passwordBytes(password: Password): Uint8Array {

@@ -1,8 +1,9 @@
 import { Problem } from '../errors/problem.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
+import { mergePatch } from '../schemas/connection-patch.ts';
 import type { ConnectionView, SubscriptionView } from '../schemas/connection-view.ts';
 import type { SubscriptionRequest } from '../schemas/subscription.ts';
-import { changedMembers, mergePatch, needsReattach } from './changes.ts';
+import { changedMembers, needsReattach } from './changes.ts';
 import { assignClientId } from './client-ids.ts';
 import { brokerIdentity, expirySeconds } from './connect-options.ts';
 import type { Connection, Ending } from './connection.ts';

@@ -4,7 +4,8 @@ import type { IConnackPacket, IDisconnectPacket, ISubackPacket, IUnsubackPacket,
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import { type FlowPacket, PacketSplitter } from './packet-splitter.ts';
 import { encodeDisconnect } from './packets.ts';
-import { openTransport, type TransportTarget } from './transports/index.ts';
+import { openTransport } from './transports/index.ts';
+import type { TransportTarget } from './transports/target.ts';
 
 /** What CONNECT says, in the wire's own terms. */
 export interface ConnectOptions {

@@ -91,6 +91,7 @@ export class PacketSplitter extends Duplex {
       }
       const header = readHeader(bytes, at);
       if (header === 'malformed') {
+        this.#handOver(bytes.subarray(runStart, at), runIsMine);
         this.#fail(new Error('Remaining Length is longer than four bytes'));
         return;
       }

@@ -1,9 +1,4 @@
-import { isIP } from 'node:net';
-
-export const BROKER_SCHEMES = ['mqtt', 'tcp', 'mqtts', 'ssl', 'tls', 'ws', 'wss'] as const;
-
-const ENCRYPTED = new Set(['mqtts', 'ssl', 'tls', 'wss']);
-const WEBSOCKET = new Set(['ws', 'wss']);
+import { BROKER_SCHEMES, isBrokerScheme, isLoopback } from '../mqtt/broker-schemes.ts';
 
 /** A broker's address with the credentials split off: `url` can be shown, the rest cannot. */
 export interface BrokerUrl {
@@ -21,13 +16,15 @@ export function parseBrokerUrl(text: string): BrokerUrl {
   if (parsed === null) throw new Error('is not a URL such as mqtt://broker.example.com:1883');
   const scheme = parsed.protocol.slice(0, -1);
   if (scheme === 'quic') throw new Error('asks for quic, which is not available in this version');
-  if (!BROKER_SCHEMES.some((known) => known === scheme)) {
-    throw new Error(`has a scheme that is not one of ${BROKER_SCHEMES.join(', ')}`);
+  if (!isBrokerScheme(scheme)) {
+    const known = Object.keys(BROKER_SCHEMES).filter((name) => name !== 'quic');
+    throw new Error(`has a scheme that is not one of ${known.join(', ')}`);
   }
   if (parsed.hostname === '') throw new Error('names no host');
   if (parsed.search !== '' || parsed.hash !== '') throw new Error('may not have a query or a fragment');
   const path = parsed.pathname === '/' ? '' : parsed.pathname;
-  if (path !== '' && !WEBSOCKET.has(scheme)) throw new Error('may have a path only with ws and wss');
+  if (path !== '' && BROKER_SCHEMES[scheme].transport !== 'websocket')
+    throw new Error('may have a path only with ws and wss');
   const { username, password } = credentials(parsed);
   return {
     url: `${scheme}://${parsed.host}${path}`,
@@ -47,12 +44,11 @@ function credentials(parsed: URL): { username: string; password: string } {
 /** Whether a broker at this URL is reached without encryption, over a network. */
 export function isPlaintextOverNetwork(url: string): boolean {
   const parsed = URL.parse(url);
-  return parsed !== null && !ENCRYPTED.has(parsed.protocol.slice(0, -1)) && !isLoopback(parsed.hostname);
+  const scheme = parsed?.protocol.slice(0, -1) ?? '';
+  return parsed !== null && isBrokerScheme(scheme) && !BROKER_SCHEMES[scheme].encrypted && !isLoopback(parsed.hostname);
 }
 
-/** Whether a host name or address (IPv6 with or without brackets) is this machine's own. */
-export function isLoopback(host: string): boolean {
-  const bare = (host.startsWith('[') ? host.slice(1, -1) : host).toLowerCase();
-  if (bare === 'localhost' || bare.endsWith('.localhost') || bare === '::1') return true;
-  return isIP(bare) === 4 && bare.startsWith('127.');
+/** Whether a listen address is reached from this machine only. IPv6 without brackets. */
+export function isLoopbackHost(host: string): boolean {
+  return isLoopback(host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);
 }

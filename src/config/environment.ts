@@ -24,7 +24,9 @@ const secretKeys = list.transform((items, context) =>
   items.map((item) => {
     const key = Buffer.from(item, 'base64');
     if (key.length !== SECRET_KEY_BYTES || !/^[A-Za-z0-9+/_-]+=?$/.test(item)) {
-      context.addIssue('is not base64 of 32 bytes (comma-separated for rotation); make one with: openssl rand -base64 32');
+      context.addIssue(
+        'is not base64 of 32 bytes (comma-separated for rotation); make one with: openssl rand -base64 32',
+      );
       return z.NEVER;
     }
     return new Uint8Array(key);
@@ -71,9 +73,7 @@ export const environment = z.object({
     .transform((text) => text === 'true'),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
-  BRIDGE_MODE: z
-    .literal('gateway', { error: `can only be gateway: any other mode ${UNAVAILABLE}` })
-    .default('gateway'),
+  BRIDGE_MODE: z.literal('gateway', { error: `can only be gateway: any other mode ${UNAVAILABLE}` }).default('gateway'),
   ALLOW_WEBHOOKS: unavailable.optional(),
   POOL_MAX: unavailable.optional(),
   MAX_STORE_BYTES: unavailable.optional(),

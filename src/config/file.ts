@@ -60,11 +60,9 @@ const file = z.strictObject(
       .record(z.string().regex(/^[\w.-]{1,64}$/, { error: 'is not a name of letters, digits, ".", "_", "-"' }), broker)
       .default({}),
     allowUrls: z.array(z.string()).default([]),
-    callers: z
-      .unknown()
-      .refine((callers) => callers === undefined, {
-        error: 'is not available in this version; BRIDGE_API_KEY names one caller that may do everything',
-      }),
+    callers: z.unknown().refine((callers) => callers === undefined, {
+      error: 'is not available in this version; BRIDGE_API_KEY names one caller that may do everything',
+    }),
   },
   { error: 'is not an object with brokers, callers, allowUrls' },
 );
@@ -88,7 +86,8 @@ export function parseConfigFile(text: string): { value: ConfigFile } | { faults:
 /** A union's issue hides what its members said: the first member that understood the type says it best. */
 function sentences(issue: z.core.$ZodIssue): string[] {
   if (issue.code === 'invalid_union') {
-    const deepest = issue.errors.find((member) => member.some(({ code }) => code !== 'invalid_type')) ?? issue.errors[0];
+    const deepest =
+      issue.errors.find((member) => member.some(({ code }) => code !== 'invalid_type')) ?? issue.errors[0];
     return (deepest ?? []).flatMap((inner) => sentences({ ...inner, path: [...issue.path, ...inner.path] }));
   }
   const where = issue.path.join('.');

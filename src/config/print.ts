@@ -30,7 +30,9 @@ function maskBroker({ password, tls, websocketHeaders, ...open }: BrokerSettings
 }
 
 function maskMembers(value: object, secret: readonly string[]): object {
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, secret.includes(name) ? MASK : member]));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [name, secret.includes(name) ? MASK : member]),
+  );
 }
 
 /** Also for lists of hosts, which are no URL: everything before the last `@` of the authority goes. */

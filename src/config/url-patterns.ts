@@ -1,21 +1,11 @@
-/** The schemes of a broker URL, their aliases resolved, and the port that each means when none is written. */
-const SCHEMES: Readonly<Record<string, { scheme: string; port: number }>> = {
-  mqtt: { scheme: 'mqtt', port: 1883 },
-  tcp: { scheme: 'mqtt', port: 1883 },
-  mqtts: { scheme: 'mqtts', port: 8883 },
-  ssl: { scheme: 'mqtts', port: 8883 },
-  tls: { scheme: 'mqtts', port: 8883 },
-  ws: { scheme: 'ws', port: 80 },
-  wss: { scheme: 'wss', port: 443 },
-  quic: { scheme: 'quic', port: 14_567 },
-};
+import { BROKER_SCHEMES, type BrokerScheme, isBrokerScheme } from '../mqtt/broker-schemes.ts';
 
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])$/;
 const PATTERN = /^([a-z]+):\/\/([a-z0-9._*-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}|\*))?$/;
 
 /** A pattern of URLs, taken apart: `*` stands for any run of characters of the host, dots included, or for any port. */
 export interface UrlPattern {
-  readonly scheme: string;
+  readonly scheme: BrokerScheme;
   /** Pieces between the wildcards. One piece: the host itself. */
   readonly host: readonly string[];
   /** Null: any. */
@@ -28,15 +18,14 @@ export type UrlPatterns = readonly (UrlPattern | '*')[];
 export function parseUrlPattern(text: string): UrlPattern | '*' {
   if (text === '*') return '*';
   const [, name = '', host = '', port] = PATTERN.exec(text.toLowerCase()) ?? [];
-  const known = SCHEMES[name];
-  if (known === undefined) {
+  if (!isBrokerScheme(name)) {
     throw new Error(`"${text}" is not a pattern such as mqtts://*.example.com:8883, ws://127.0.0.1:* or *`);
   }
   if (Number(port) > 65_535) throw new Error(`"${text}" has a port over 65535`);
   return {
-    scheme: known.scheme,
+    scheme: name,
     host: host.split('*'),
-    port: port === undefined ? known.port : port === '*' ? null : Number(port),
+    port: port === undefined ? BROKER_SCHEMES[name].port : port === '*' ? null : Number(port),
   };
 }
 
@@ -47,19 +36,25 @@ export function parseUrlPattern(text: string): UrlPattern | '*' {
  */
 export function isUrlAllowed(patterns: UrlPatterns, url: string): boolean {
   const parsed = URL.parse(url);
-  const known = parsed === null ? undefined : SCHEMES[parsed.protocol.slice(0, -1)];
-  if (parsed === null || known === undefined || parsed.hostname === '') return false;
+  const scheme = parsed?.protocol.slice(0, -1) ?? '';
+  if (parsed === null || !isBrokerScheme(scheme) || parsed.hostname === '') return false;
   if (patterns.includes('*')) return true;
   const host = parsed.hostname.toLowerCase();
   if (!HOST.test(host)) return false;
-  const port = parsed.port === '' ? known.port : Number(parsed.port);
+  const port = parsed.port === '' ? BROKER_SCHEMES[scheme].port : Number(parsed.port);
   return patterns.some(
     (pattern) =>
       pattern !== '*' &&
-      pattern.scheme === known.scheme &&
+      isSameTransport(pattern.scheme, scheme) &&
       (pattern.port === null || pattern.port === port) &&
       matchesPieces(host, pattern.host),
   );
+}
+
+/** `tcp` is another name of `mqtt`, and `ssl` and `tls` of `mqtts`. */
+function isSameTransport(one: BrokerScheme, other: BrokerScheme): boolean {
+  const [first, second] = [BROKER_SCHEMES[one], BROKER_SCHEMES[other]];
+  return first.transport === second.transport && first.encrypted === second.encrypted;
 }
 
 /** Matches a glob: its first piece begins the text, its last one ends it, the others follow each other in between. */

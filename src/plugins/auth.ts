@@ -23,6 +23,8 @@ export function installAuth(app: App, { apiKey, listen }: AuthOptions): void {
   const isKey = createKeyCheck(apiKey);
   app.addHook('onRequest', (request, _reply, done) => {
     const passes = request.routeOptions.config.open || isKey(request.headers.authorization);
-    done(passes ? undefined : new Problem('unauthorized', { detail: 'Send the key as "Authorization: Bearer <key>".' }));
+    done(
+      passes ? undefined : new Problem('unauthorized', { detail: 'Send the key as "Authorization: Bearer <key>".' }),
+    );
   });
 }

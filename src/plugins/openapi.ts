@@ -1,9 +1,11 @@
 import swagger, { type SwaggerTransform } from '@fastify/swagger';
 import scalar from '@scalar/fastify-api-reference';
+import type { FastifySchema } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { DeclaredResponse } from '../routes/responses.ts';
 import type { App } from './app.ts';
+import type { DeclaredResponse } from './declared-response.ts';
+import { tidyComponents } from './openapi-components.ts';
 
 const DOCS = '/docs';
 
@@ -38,7 +40,7 @@ export async function installOpenapi(app: App): Promise<void> {
       security: [{ apiKey: [] }, {}],
     },
     transform,
-    transformObject: jsonSchemaTransformObject,
+    transformObject: (document) => tidyComponents(jsonSchemaTransformObject(document)),
   });
 
   app.addHook('onRoute', (route) => {
@@ -63,7 +65,10 @@ export async function installOpenapi(app: App): Promise<void> {
 const transform: SwaggerTransform = (route) => {
   const declared = (route.schema.response ?? {}) as Record<string, DeclaredResponse>;
   const response = Object.fromEntries(
-    Object.entries(declared).map(([status, { content }]) => [status, content === undefined ? z.undefined() : { content }]),
+    Object.entries(declared).map(([status, { content }]) => [
+      status,
+      content === undefined ? z.undefined() : { content },
+    ]),
   );
   const { schema, url } = jsonSchemaTransform({ ...route, schema: { ...route.schema, response } });
   const made = schema.response as Record<string, { content?: Record<string, object> }> | undefined;
@@ -75,5 +80,13 @@ const transform: SwaggerTransform = (route) => {
       if (examples !== undefined) Object.assign(target.content?.[type] ?? {}, { examples });
     }
   }
-  return { schema, url: url.replace(/\*$/, ':topic') };
+  return url.endsWith('/*') && schema.params !== undefined
+    ? { schema: renameWildcard(schema), url: url.replace('*', ':topic') }
+    : { schema, url };
 };
+
+/** OpenAPI has no wildcards: the rest of a path is a parameter like any other, and gets a name. */
+function renameWildcard(schema: FastifySchema): FastifySchema {
+  const { properties } = schema.params as { properties: Record<string, unknown> };
+  return { ...schema, params: { type: 'object', properties: { topic: properties['*'] }, required: ['topic'] } };
+}

@@ -24,7 +24,9 @@ type Validator = (data: unknown) => { value: unknown } | { error: PartFaults };
 /** Validates with zod, and replaces a part of the request by what its schema makes of it. */
 export const zodValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart = 'body', method, url }) => {
   if (!(schema instanceof z.ZodType)) throw new TypeError(`${method} ${url}: the schema of ${httpPart} is not zod's`);
-  const validate: Validator = (data) => {
+  const validate: Validator = (given) => {
+    // Fastify hands an absent body over as null.
+    const data = httpPart === 'body' ? (given ?? undefined) : given;
     const result = schema.safeParse(data);
     if (result.success) return { value: result.data };
     const faults = structuralFaults(result.error, data);
@@ -40,7 +42,7 @@ export const bodyByHandler: FastifySchemaCompiler<unknown> = (route) =>
 /** All faults of a request of which one part was found faulty, or null when the error is something else. */
 export function validationProblem(error: Error, request: FastifyRequest): Problem | null {
   if (!(error instanceof PartFaults)) return null;
-  const unseen = PARTS.slice(PARTS.findIndex((part) => part === error.part) + 1);
+  const unseen = PARTS.slice(PARTS.findIndex((part) => error.part === part) + 1);
   return invalid([...error.faults, ...unseen.flatMap((part) => faultsOf(request, part))]);
 }
 

@@ -15,7 +15,12 @@ const LOCATION = { location: 'The path of the Connection.' };
 const listQuery = z.strictObject({
   state: z.enum(CONNECTION_STATES).optional().describe('Only Connections in this state.'),
   limit: integerParameter(1, 1000, 100, 'limit').describe('Connections at most, 1–1000; default 100.'),
-  after: z.string().min(1).optional().describe('`next` of the page before.').meta({ examples: ['plant-7'] }),
+  after: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('`next` of the page before.')
+    .meta({ examples: ['plant-7'] }),
 });
 
 const deleteQuery = z.strictObject({
@@ -50,7 +55,10 @@ export const addConnectionRoutes: AddRoutes = (app, { bridge, validateConnection
     validatorCompiler: bodyByHandler,
     handler: async (request, reply) => {
       const { created, connection } = await bridge.openConnection(validateConnection(request.body));
-      return reply.code(created ? 201 : 200).header('location', pathOf(connection.id)).send(connection);
+      return reply
+        .code(created ? 201 : 200)
+        .header('location', pathOf(connection.id))
+        .send(connection);
     },
   });
 
@@ -113,7 +121,8 @@ export const addConnectionRoutes: AddRoutes = (app, { bridge, validateConnection
       validatorCompiler: bodyByHandler,
       handler: (request) => {
         const patch: unknown = request.body;
-        if (!isDocument(patch)) throw invalid([{ pointer: '', detail: 'A merge patch of a Connection is a JSON object.' }]);
+        if (!isDocument(patch))
+          throw invalid([{ pointer: '', detail: 'A merge patch of a Connection is a JSON object.' }]);
         return bridge.patchConnection(decodeId(request.params.id), patch);
       },
     });

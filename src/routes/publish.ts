@@ -22,7 +22,10 @@ const poolQuery = z.strictObject({
 });
 
 const SUCCESSES = {
-  200: json('The broker has acknowledged (QoS 1 and 2), or the results of a batch', z.union([publishResult, batchResult])),
+  200: json(
+    'The broker has acknowledged (QoS 1 and 2), or the results of a batch',
+    z.union([publishResult, batchResult]),
+  ),
   202: json('Handed to a live transport (QoS 0)', publishResult),
 };
 

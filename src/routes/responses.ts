@@ -1,23 +1,7 @@
 import { z } from 'zod';
 import { PROBLEMS, type ProblemName } from '../errors/catalogue.ts';
+import type { DeclaredResponse, ResponseHeader } from '../plugins/declared-response.ts';
 import { problem } from '../schemas/common.ts';
-
-interface Media {
-  schema: z.ZodType;
-  examples?: Record<string, { value: unknown }>;
-}
-
-interface Header {
-  type: 'string';
-  description: string;
-}
-
-/** A response as Fastify and the OpenAPI document see it. */
-export interface DeclaredResponse {
-  description: string;
-  content?: Record<string, Media>;
-  headers?: Record<string, Header>;
-}
 
 /** What every operation of the API can answer: auth, negotiation, and what can fail anywhere. */
 const EVERYWHERE: readonly ProblemName[] = [
@@ -87,7 +71,7 @@ export function problemResponses(names: Iterable<ProblemName>): Record<number, D
   return declared;
 }
 
-function declareHeaders(headers: Record<string, string> | undefined): { headers?: Record<string, Header> } {
+function declareHeaders(headers: Record<string, string> | undefined): { headers?: Record<string, ResponseHeader> } {
   if (headers === undefined) return {};
   return {
     headers: Object.fromEntries(

@@ -26,7 +26,9 @@ const retainedPage = z
     messages: z.array(queuedMessage.omit({ id: true, deliveryCount: true })),
     complete: z
       .boolean()
-      .describe('Whether the broker had fallen silent: MQTT does not mark the end, so only then is the list known to be whole.'),
+      .describe(
+        'Whether the broker had fallen silent: MQTT does not mark the end, so only then is the list known to be whole.',
+      ),
     next: z.string().nullable().describe('`after` of the next page; null on the last.'),
   })
   .meta({ id: 'RetainedPage' });

@@ -8,7 +8,11 @@ import { AT_BROKER, empty, json, ON_CONNECTION, responses, WITH_BODY } from './r
 import { type AddRoutes, TAGS } from './route.ts';
 
 const filterQuery = z.strictObject({
-  filter: z.string().min(1).describe('The Topic Filter, as it was subscribed.').meta({ examples: ['plant/+/state'] }),
+  filter: z
+    .string()
+    .min(1)
+    .describe('The Topic Filter, as it was subscribed.')
+    .meta({ examples: ['plant/+/state'] }),
 });
 
 export const addSubscriptionRoutes: AddRoutes = (app, { bridge }) => {
@@ -56,7 +60,11 @@ export const addSubscriptionRoutes: AddRoutes = (app, { bridge }) => {
       const refusal = Array.isArray(request.body) ? null : outcome.results[0]?.granted;
       if (refusal?.qos === null) {
         const { reasonCode, reason } = refusal;
-        throw new Problem('broker-refused', { detail: `The broker refused the subscription: ${reason}.`, reasonCode, reason });
+        throw new Problem('broker-refused', {
+          detail: `The broker refused the subscription: ${reason}.`,
+          reasonCode,
+          reason,
+        });
       }
       return reply.code(outcome.applied ? 200 : 202).send(outcome);
     },

@@ -12,13 +12,21 @@ const PREFIX = '/v1/topics/';
 /** What clients send as Content-Type without knowing what the body is. */
 const MEANINGLESS_TYPES = /^(application\/x-www-form-urlencoded|application\/octet-stream)\b/i;
 
-const inQuery = { topic: z.string().describe('The Topic Name.').meta({ examples: ['plant/7/cmd'] }) };
+const inQuery = {
+  topic: z
+    .string()
+    .describe('The Topic Name.')
+    .meta({ examples: ['plant/7/cmd'] }),
+};
 const broker = z.string().min(1).default('default').describe('The broker profile; default `default`.');
 const { userProperties: _asObject, ...properties } = publishProperties;
 
-/** Text of decimal digits as a number; the rest is left for the schema to refuse. */
+/** Decimal text as a number; the rest is left for the schema to refuse. */
 function numeric<Schema extends z.ZodType>(schema: Schema) {
-  return z.preprocess((given) => (typeof given === 'string' && /^\d{1,15}$/.test(given) ? Number(given) : given), schema);
+  return z.preprocess(
+    (given) => (typeof given === 'string' && /^\d{1,15}(\.\d{1,6})?$/.test(given) ? Number(given) : given),
+    schema,
+  );
 }
 
 const publishParameters = {
@@ -64,7 +72,10 @@ export const publishHeaders = z
     Object.fromEntries(
       Object.entries(HEADER_NAMES).map(([header, name]) => [
         header,
-        z.string().optional().describe(`The same as \`${name}\` in the query${encodingNote(name)}.`),
+        z
+          .string()
+          .optional()
+          .describe(`The same as \`${name}\` in the query${encodingNote(name)}.`),
       ]),
     ),
   )
@@ -114,7 +125,9 @@ export function readPublish(
   };
   const { timeout: seconds, ...message } = asParameters(() => validateOutgoing(document, { maxPayload }));
   if (message.properties?.payloadFormatIndicator === 1 && !isUtf8Text(request.body)) {
-    throw invalid([{ pointer: '?payloadFormatIndicator', detail: 'The body is not UTF-8.', reference: 'MQTT 5.0 §3.3.2.3.2' }]);
+    throw invalid([
+      { pointer: '?payloadFormatIndicator', detail: 'The body is not UTF-8.', reference: 'MQTT 5.0 §3.3.2.3.2' },
+    ]);
   }
   return { broker, message: { ...message, payload: request.body }, timeoutMs: seconds * 1000 };
 }
@@ -173,7 +186,10 @@ function asParameters<T>(validate: () => T): T {
   } catch (error) {
     if (!(error instanceof Problem) || error.details.errors === undefined) throw error;
     throw invalid(
-      error.details.errors.map((fault) => ({ ...fault, pointer: `?${fault.pointer.replace(/^\/(properties\/)?/, '')}` })),
+      error.details.errors.map((fault) => ({
+        ...fault,
+        pointer: `?${fault.pointer.replace(/^\/(properties\/)?/, '')}`,
+      })),
     );
   }
 }

@@ -32,7 +32,9 @@ export function representationHeaders(message: IncomingMessage): Record<string, 
     'cache-control': 'no-cache',
     'mqtt-qos': String(message.qos),
     'mqtt-retain': String(message.retain),
-    ...(payloadFormatIndicator === undefined ? {} : { 'mqtt-payload-format-indicator': String(payloadFormatIndicator) }),
+    ...(payloadFormatIndicator === undefined
+      ? {}
+      : { 'mqtt-payload-format-indicator': String(payloadFormatIndicator) }),
     ...(messageExpiryInterval === undefined ? {} : { 'mqtt-message-expiry-interval': String(messageExpiryInterval) }),
     ...(responseTopic === undefined ? {} : { 'mqtt-response-topic': encodeURIComponent(responseTopic) }),
     ...(correlationData === undefined ? {} : { 'mqtt-correlation-data': encodeBase64(correlationData) }),

@@ -27,7 +27,13 @@ const topicPath = z.object({
 });
 
 const BY_PATH = { url: '/v1/topics/*', suffix: '', params: topicPath, read: readByPath, publish: publishByPath };
-const BY_QUERY = { url: '/v1/topics', suffix: 'ByQuery', params: z.object({}), read: readByQuery, publish: publishByQuery };
+const BY_QUERY = {
+  url: '/v1/topics',
+  suffix: 'ByQuery',
+  params: z.object({}),
+  read: readByQuery,
+  publish: publishByQuery,
+};
 
 const readable = z.looseObject({ 'if-none-match': z.string().optional().describe('ETags that the caller has.') });
 
@@ -102,7 +108,11 @@ function addReading(app: App, way: typeof BY_PATH | typeof BY_QUERY, bridge: Bri
   }
 }
 
-function addPublishing(app: App, way: typeof BY_PATH | typeof BY_QUERY, { bridge, limits, maxPayload }: RouteDependencies): void {
+function addPublishing(
+  app: App,
+  way: typeof BY_PATH | typeof BY_QUERY,
+  { bridge, limits, maxPayload }: RouteDependencies,
+): void {
   for (const { method, retain, defaultQos, operationId, summary } of VERBS) {
     app.route({
       method,

@@ -24,15 +24,16 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 /** An object's schema with every member optional and nullable, at every depth, and no defaults. */
 function patchOf(schema: z.ZodObject): z.ZodObject {
   const members = Object.entries(schema.shape).map(([name, member]) => {
-    const { description } = z.globalRegistry.get(member) ?? {};
-    const inner = unwrap(member);
+    const { inner, description } = unwrap(member as z.ZodType);
     const patch = (inner instanceof z.ZodObject ? patchOf(inner) : inner).nullable().optional();
     return [name, description === undefined ? patch : patch.describe(description)];
   });
   return z.strictObject(Object.fromEntries(members));
 }
 
-function unwrap(schema: z.core.$ZodType): z.ZodType {
+/** A member's schema without what makes it optional, and its outermost description. */
+function unwrap(schema: z.ZodType): { inner: z.ZodType; description: string | undefined } {
+  const { description } = schema;
   if (
     schema instanceof z.ZodOptional ||
     schema instanceof z.ZodExactOptional ||
@@ -40,9 +41,10 @@ function unwrap(schema: z.core.$ZodType): z.ZodType {
     schema instanceof z.ZodDefault ||
     schema instanceof z.ZodPrefault
   ) {
-    return unwrap(schema.unwrap());
+    const within = unwrap(schema.unwrap() as z.ZodType);
+    return { inner: within.inner, description: description ?? within.description };
   }
-  return schema as z.ZodType;
+  return { inner: schema, description };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

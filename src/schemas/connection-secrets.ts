@@ -34,7 +34,7 @@ export function splitSecrets(parameters: ConnectionParameters): { open: OpenPara
   if (properties !== undefined) {
     [open.properties, secrets.properties] = divide(properties, ['authenticationData']);
   }
-  return { open, secrets };
+  return { open, secrets: withoutEmptyParts(secrets) };
 }
 
 /** The whole document again. */
@@ -74,4 +74,10 @@ function divide<T extends object, Name extends keyof T>(
     Object.fromEntries(members.filter((member) => !isNamed(member))) as Omit<T, Name>,
     Object.fromEntries(members.filter(isNamed)) as Pick<T, Name>,
   ];
+}
+
+function withoutEmptyParts(secrets: Secrets): Secrets {
+  return Object.fromEntries(
+    Object.entries(secrets).filter(([, part]) => typeof part === 'string' || Object.keys(part).length > 0),
+  );
 }

@@ -6,7 +6,7 @@
  * merge patch can then change `protocolVersion` alone. All others have their defaults resolved by the validation.
  */
 import { z } from 'zod';
-import { MAX_FOUR_BYTE_INTEGER, MAX_KEEP_ALIVE } from '../mqtt/limits.ts';
+import { MAX_KEEP_ALIVE, SESSION_NEVER_EXPIRES } from '../mqtt/limits.ts';
 import { PROTOCOL_VERSIONS } from '../mqtt/protocol-version.ts';
 import { connectProperties } from './connect-properties.ts';
 import { base64Text, flag, integer, oneOf, text } from './fields.ts';
@@ -24,23 +24,27 @@ export const DEFAULT_QUEUE = {
   overflow: 'dropOldest',
 } as const;
 
+/** Addresses of one cluster. */
+const MAX_URLS = 16;
 const DAY = 86_400;
 const TEN_YEARS = 3650 * DAY;
 const PASSWORD = 'The password is a string, or an object {"base64": "…"} [MQTT 5.0 §3.1.3.6]';
 const URL_SENTENCE = '`url` is a string, or an array of 1 to 16 strings that are tried in turn';
 
+const SESSION_EXPIRY =
+  'The Session Expiry Interval is a whole number of seconds from 0 to 4294967295, or "never" [MQTT 5.0 §3.1.2.11.2]';
+
 export const sessionExpiryInterval = z
-  .union([z.literal('never'), z.int().min(0).max(MAX_FOUR_BYTE_INTEGER)], {
-    error:
-      'The Session Expiry Interval is a whole number of seconds from 0 to 4294967295, or "never" [MQTT 5.0 §3.1.2.11.2]',
-  })
+  .union([z.literal('never'), integer(0, SESSION_NEVER_EXPIRES, SESSION_EXPIRY)], { error: SESSION_EXPIRY })
   .describe(
     'MQTT 5.0; seconds that the session outlives its network connection, 0–4294967295, or "never" (4294967295); default 0. [MQTT 5.0 §3.1.2.11.2]',
   )
   .meta({ examples: [86_400, 'never'] });
 
 const password = z
-  .union([z.string(), z.strictObject({ base64: base64Text(PASSWORD) })], { error: PASSWORD })
+  .union([z.string(), z.strictObject({ base64: base64Text(PASSWORD).describe('Base64 of the password’s bytes.') })], {
+    error: PASSWORD,
+  })
   .describe(
     'Text, or {"base64": "…"} for any bytes; at most 65535 bytes. "" is sent empty, absent is not sent. Never answered. [MQTT 5.0 §3.1.3.6]',
   )
@@ -85,7 +89,13 @@ export const connectionParameters = z
         .describe('A broker profile of the operator’s; default `default`. Not with `url`.')
         .meta({ examples: ['default'] }),
       url: z
-        .union([z.string(), z.array(z.string()).min(1).max(16)], { error: URL_SENTENCE })
+        .union(
+          [
+            z.string(),
+            z.array(text(URL_SENTENCE)).min(1, { error: URL_SENTENCE }).max(MAX_URLS, { error: URL_SENTENCE }),
+          ],
+          { error: URL_SENTENCE },
+        )
         .optional()
         .describe(
           'Broker address: mqtt, tcp, mqtts, ssl, tls, ws, wss or quic; an array of 1–16 is tried in turn. Not with `broker`.',

@@ -20,12 +20,12 @@ export class Report {
 
   /** Adds a fault, unless it rests on a member that is faulty. */
   fault(fault: Fault, basis: readonly string[] = []): void {
-    if (this.#rests(basis)) this.faults.push(fault);
+    if (this.#isSound(basis)) this.faults.push(fault);
   }
 
   /** Adds a warning, unless it rests on a member that is faulty. */
   warn(warning: Warning, basis: readonly string[] = []): void {
-    if (this.#rests(basis)) this.warnings.push(warning);
+    if (this.#isSound(basis)) this.warnings.push(warning);
   }
 
   /** Adds what MQTT forbids, if anything; `subject` begins the sentence. */
@@ -69,7 +69,7 @@ export class Report {
     throw new Problem('invalid-request', { detail, errors: this.faults });
   }
 
-  #rests(basis: readonly string[]): boolean {
+  #isSound(basis: readonly string[]): boolean {
     return !this.#faulty.some((faulty) => basis.some((member) => touches(faulty, member)));
   }
 }

@@ -34,5 +34,3 @@ export const will = z
     id: 'Will',
     examples: [{ topic: 'plant/7/state', payload: 'offline', qos: 1, retain: true, delayInterval: 30 }],
   });
-
-export type Will = z.output<typeof will>;

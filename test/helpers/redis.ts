@@ -153,9 +153,18 @@ async function launch(port: number, directory: string, options: RedisOptions): P
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'ENOENT';
+  return (
+    error instanceof Error && error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'ENOENT'
+  );
 }
 
 async function ready(admin: Redis): Promise<void> {
-  await until(() => admin.ping().then((answer) => answer === 'PONG', () => false), { what: 'Redis answers PING' });
+  await until(
+    () =>
+      admin.ping().then(
+        (answer) => answer === 'PONG',
+        () => false,
+      ),
+    { what: 'Redis answers PING' },
+  );
 }

@@ -1,17 +1,10 @@
 import type { Duplex } from 'node:stream';
-import type { BrokerAddress, Scheme } from '../address.ts';
-import type { TlsMaterial } from '../dependencies.ts';
+import type { Scheme } from '../address.ts';
 import { refuseForbiddenLiteral } from './guarded-lookup.ts';
+import type { TransportTarget } from './target.ts';
 import { openTcp } from './tcp.ts';
 import { openTls } from './tls.ts';
 import { openWebSocket } from './websocket.ts';
-
-/** Where and how to open the byte stream under an MQTT connection. */
-export interface TransportTarget {
-  address: BrokerAddress;
-  tls: TlsMaterial;
-  webSocket: { path: string; headers: Readonly<Record<string, string>>; protocol: string };
-}
 
 const OPENERS: Readonly<Record<Scheme, (target: TransportTarget) => Duplex>> = {
   mqtt: openTcp,

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { guardedLookup } from './guarded-lookup.ts';
-import type { TransportTarget } from './index.ts';
+import type { TransportTarget } from './target.ts';
 
 /** MQTT over TCP. Nagle's algorithm is off: packets are already joined before they are written. */
 export function openTcp({ address }: TransportTarget): Duplex {

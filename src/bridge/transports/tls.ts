@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect } from 'node:tls';
 import type { TlsMaterial } from '../dependencies.ts';
 import { guardedLookup } from './guarded-lookup.ts';
-import type { TransportTarget } from './index.ts';
+import type { TransportTarget } from './target.ts';
 
 /** MQTT over TLS. The certificate is verified unless the operator allowed otherwise. */
 export function openTls({ address, tls }: TransportTarget): Duplex {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocket } from 'ws';
 import { formatAddress } from '../address.ts';
 import { guardedLookup } from './guarded-lookup.ts';
-import type { TransportTarget } from './index.ts';
+import type { TransportTarget } from './target.ts';
 import { tlsOptions } from './tls.ts';
 
 /** MQTT over WebSocket, `ws` or `wss`, in binary frames with MQTT's sub-protocol. [MQTT-6.0.0-3] */

@@ -11,8 +11,13 @@ export interface Runner {
   run(script: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
 }
 
+export interface Commands extends Runner {
+  /** Any other command; its first key decides where it goes. */
+  send(command: string, ...args: Argument[]): Promise<unknown>;
+}
+
 /** The one place where commands are sent. */
-export class RedisClient implements Runner {
+export class RedisClient implements Commands {
   readonly #connection: Connection;
   readonly #scripts: Scripts;
 
@@ -33,7 +38,6 @@ export class RedisClient implements Runner {
     return await this.send('EVAL', source, ...rest);
   }
 
-  /** Any other command; its first key decides where it goes. */
   async send(command: string, ...args: Argument[]): Promise<unknown> {
     try {
       return await this.#connection.callBuffer(command, args);

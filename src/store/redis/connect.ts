@@ -5,6 +5,9 @@ import type { RedisAddress, RedisNode } from './redis-url.ts';
 
 export type Connection = Redis | Cluster;
 
+/** The member left out decides the types of replies, so ioredis does not take it where it may be undefined. */
+type Options = Omit<RedisOptions, 'replyMapping'>;
+
 /** The part of a logger that the store uses. Nothing secret is handed to it. */
 export interface StoreLog {
   info(details: object, text: string): void;
@@ -50,18 +53,17 @@ export async function connect(address: RedisAddress, name: string, log: StoreLog
  */
 export function newSubscriber(address: RedisAddress, connection: Connection, name: string): Redis {
   if (address.kind !== 'cluster') return newRedis(address, name, { retryStrategy: null });
-  const known = connection instanceof Cluster ? connection.nodes('master').map(({ options }) => options) : [];
+  const known =
+    connection instanceof Cluster
+      ? connection.nodes('master').map(({ options: { host, port } }) => ({ host, port }))
+      : [];
   const node = sample(known.length > 0 ? known : address.nodes);
-  return new Redis({ ...common(address, name), host: node?.host, port: node?.port, retryStrategy: null });
+  return new Redis({ ...common(address, name), ...node, retryStrategy: null });
 }
 
-function newRedis(
-  address: Exclude<RedisAddress, { kind: 'cluster' }>,
-  name: string,
-  overrides: RedisOptions = {},
-): Redis {
+function newRedis(address: Exclude<RedisAddress, { kind: 'cluster' }>, name: string, overrides: Options = {}): Redis {
   const { database: db, tls } = address;
-  const where: RedisOptions =
+  const where: Options =
     address.kind === 'standalone'
       ? { ...address.node }
       : {
@@ -76,7 +78,9 @@ function newRedis(
 
 function newCluster(address: Extract<RedisAddress, { kind: 'cluster' }>, name: string): Cluster {
   // Certificates name hosts: with TLS a host name must not be replaced by its address.
-  const keepNames: ClusterOptions = address.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {};
+  const keepNames: Pick<ClusterOptions, 'dnsLookup'> = address.tls
+    ? { dnsLookup: (host, callback) => callback(null, host) }
+    : {};
   return new Cluster(
     address.nodes.map((node: RedisNode) => ({ ...node })),
     {
@@ -94,7 +98,7 @@ function newCluster(address: Extract<RedisAddress, { kind: 'cluster' }>, name: s
   );
 }
 
-function common({ username, password, tls }: RedisAddress, name: string): RedisOptions {
+function common({ username, password, tls }: RedisAddress, name: string): Options {
   return {
     connectionName: name,
     protocol: 2,

@@ -1,16 +1,16 @@
 import type { Exchanges, Fence, OutboundExchange } from '../../bridge/ports.ts';
-import type { Argument, RedisClient, Runner } from './client.ts';
+import type { Argument, Commands, Runner } from './client.ts';
 import { unlessStale } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asBytes, asNumber, asRows, asText } from './replies.ts';
 
 /** Outbound QoS 2 exchanges, in a hash per Connection. `durable` is the client whose writes count as committed. */
 export class RedisExchanges implements Exchanges {
-  readonly #client: RedisClient;
+  readonly #client: Commands;
   readonly #durable: Runner;
   readonly #keys: Keys;
 
-  constructor(client: RedisClient, durable: Runner, keys: Keys) {
+  constructor(client: Commands, durable: Runner, keys: Keys) {
     this.#client = client;
     this.#durable = durable;
     this.#keys = keys;

@@ -1,6 +1,14 @@
-import type { AppendResult, Fence, Inbound, InboundEntry, Key, QueueLimits, SessionRecord } from '../../bridge/ports.ts';
+import type {
+  AppendResult,
+  Fence,
+  Inbound,
+  InboundEntry,
+  Key,
+  QueueLimits,
+  SessionRecord,
+} from '../../bridge/ports.ts';
 import { encodeMessage } from '../message-codec.ts';
-import type { Argument, RedisClient, Runner } from './client.ts';
+import type { Argument, Commands, Runner } from './client.ts';
 import { unlessStale } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asArray, asNumber, asTextOrNull } from './replies.ts';
@@ -10,11 +18,11 @@ const PACKET_IDENTIFIERS = 65_536;
 
 /** The session and what arrives in it. `durable` is the client whose writes count as committed. */
 export class RedisInbound implements Inbound {
-  readonly #client: RedisClient;
+  readonly #client: Commands;
   readonly #durable: Runner;
   readonly #keys: Keys;
 
-  constructor(client: RedisClient, durable: Runner, keys: Keys) {
+  constructor(client: Commands, durable: Runner, keys: Keys) {
     this.#client = client;
     this.#durable = durable;
     this.#keys = keys;

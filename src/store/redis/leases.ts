@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import type { Epoch, Fence, Key, Lease, Leases } from '../../bridge/ports.ts';
-import type { RedisClient } from './client.ts';
+import type { Commands } from './client.ts';
 import { CODES } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asArray, asText, asTextOrNull } from './replies.ts';
 
 /** Leases by the clock of Redis: a key that expires. */
 export class RedisLeases implements Leases {
-  readonly #client: RedisClient;
+  readonly #client: Commands;
   readonly #keys: Keys;
 
-  constructor(client: RedisClient, keys: Keys) {
+  constructor(client: Commands, keys: Keys) {
     this.#client = client;
     this.#keys = keys;
   }

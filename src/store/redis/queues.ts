@@ -1,7 +1,7 @@
 import type { Fence, Key, Position, QueuedMessage, QueuePage, QueueStats, Queues } from '../../bridge/ports.ts';
 import type { IncomingMessage } from '../../mqtt/message.ts';
 import { decodeMessage } from '../message-codec.ts';
-import type { RedisClient } from './client.ts';
+import type { Commands } from './client.ts';
 import { unlessStale } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asArray, asBytes, asNumber, asRows, asText } from './replies.ts';
@@ -17,11 +17,11 @@ const POSITION = /^[1-9]\d{0,14}-(?:0|[1-9]\d{0,14})$/;
 
 /** Queues are streams with ids given by Redis: they grow even after a fail-over that lost some, so none is used twice. */
 export class RedisQueues implements Queues {
-  readonly #client: RedisClient;
+  readonly #client: Commands;
   readonly #keys: Keys;
   readonly #wakeUps: WakeUps;
 
-  constructor(client: RedisClient, keys: Keys, wakeUps: WakeUps) {
+  constructor(client: Commands, keys: Keys, wakeUps: WakeUps) {
     this.#client = client;
     this.#keys = keys;
     this.#wakeUps = wakeUps;
@@ -29,21 +29,26 @@ export class RedisQueues implements Queues {
 
   async read(key: Key, after: Position | null, limit: number): Promise<QueuePage> {
     const messages: QueuedMessage[] = [];
+    const expired: Position[] = [];
     let bytes = 0;
     let from: string = after ?? '';
     for (;;) {
       const args = [from, limit - messages.length, PAGE_BYTES - bytes];
-      const [now, remaining, page] = asArray(await this.#client.run('read', this.#names(key), args));
-      for (const [position, encoded] of asRows(page, 2)) {
-        from = asText(position);
+      const [now, remaining, found] = asArray(await this.#client.run('read', this.#names(key), args));
+      for (const [id, encoded] of asRows(found, 2)) {
+        const position = asText(id) as Position;
         const message = decodeMessage(asBytes(encoded));
         bytes += asBytes(encoded).length;
-        if (isExpired(message, storedAt(from), asNumber(now))) continue;
-        messages.push({ position: from as Position, message, deliveryCount: 0 });
+        from = position;
+        if (isExpired(message, storedAt(position), asNumber(now))) expired.push(position);
+        else messages.push({ position, message, deliveryCount: 0 });
       }
-      const done = messages.length >= limit || bytes >= PAGE_BYTES || remaining === 0;
-      // A page of nothing but expired messages would leave its reader where it was.
-      if (done && (messages.length > 0 || remaining === 0)) return { messages, remaining: asNumber(remaining) };
+      const isFull = messages.length >= limit || (bytes >= PAGE_BYTES && messages.length > 0);
+      if (isFull || remaining === 0) {
+        await this.removeEach(key, expired);
+        return { messages, remaining: asNumber(remaining) };
+      }
+      // A page without messages would leave its reader where it was: on past those that have expired.
       if (bytes >= PAGE_BYTES) bytes = 0;
     }
   }
@@ -94,12 +99,12 @@ export class RedisQueues implements Queues {
 }
 
 /** Milliseconds by the clock of Redis: the first part of a position. */
-function storedAt(position: string): number {
+function storedAt(position: Position): number {
   return Number(position.slice(0, position.indexOf('-')));
 }
 
 /** Tells positions of the same millisecond apart. */
-function sequence(position: string): number {
+function sequence(position: Position): number {
   return Number(position.slice(position.indexOf('-') + 1));
 }
 

@@ -1,19 +1,23 @@
 import type { Redis } from 'ioredis';
 import type { Key } from '../../bridge/ports.ts';
-import type { RedisClient } from './client.ts';
+import type { Commands } from './client.ts';
 import { backoff } from './connect.ts';
 import type { Keys } from './keys.ts';
+import { asTextOrNull } from './replies.ts';
 
 /** Milliseconds between the questions that find out whether a silent connection still exists. */
 const HEARTBEAT = 5_000;
 
 interface Channel {
-  readonly key: Key;
   readonly watchers: Set<() => void>;
+  /** The serial number of the queue's newest message when the first watcher came; null when Redis did not say. */
+  readonly before: Promise<string | null>;
+  readonly key: Key;
+  subscribed: boolean;
 }
 
 export interface WakeUpOptions {
-  readonly client: RedisClient;
+  readonly client: Commands;
   readonly keys: Keys;
   /** A new connection that ends when it is lost. */
   readonly newSubscriber: () => Redis;
@@ -45,13 +49,15 @@ export class WakeUps {
   watch(key: Key, onAppend: () => void): () => void {
     const name = this.#options.keys.of(key, 'queue');
     const watcher = () => onAppend();
-    const channel = this.#channels.get(name);
+    let channel = this.#channels.get(name);
     if (channel === undefined) {
-      this.#channels.set(name, { key, watchers: new Set([watcher]) });
-      void this.#begin(name, key);
-    } else {
-      channel.watchers.add(watcher);
+      channel = { key, watchers: new Set(), before: this.#serial(key), subscribed: false };
+      this.#channels.set(name, channel);
+      if (this.#subscriber === null) this.#connect();
+      // One that is not ready yet subscribes to all channels when it is.
+      else if (this.#subscriber.status === 'ready') void this.#subscribe(this.#subscriber, [name]);
     }
+    channel.watchers.add(watcher);
     return () => this.#unwatch(name, watcher);
   }
 
@@ -70,16 +76,6 @@ export class WakeUps {
     if (this.#subscriber?.status === 'ready') this.#subscriber.unsubscribe(name).catch(() => {});
   }
 
-  async #begin(name: string, key: Key): Promise<void> {
-    const before = this.#serial(key);
-    if (this.#subscriber === null) return this.#connect();
-    // One that is not ready yet subscribes to all channels when it is, and then calls every watcher.
-    if (this.#subscriber.status !== 'ready') return;
-    if (!(await this.#subscribe(this.#subscriber, [name]))) return;
-    const [was, is] = [await before, await this.#serial(key)];
-    if (was === null || was !== is) this.#wake(name);
-  }
-
   #connect(): void {
     if (this.#closed) return;
     const subscriber = this.#options.newSubscriber();
@@ -96,8 +92,7 @@ export class WakeUps {
     clearInterval(this.#heartbeat);
     this.#heartbeat = setInterval(() => subscriber.ping().catch(() => subscriber.disconnect()), HEARTBEAT).unref();
     this.#attempts = 0;
-    const names = [...this.#channels.keys()];
-    if (await this.#subscribe(subscriber, names)) for (const name of names) this.#wake(name);
+    await this.#subscribe(subscriber, [...this.#channels.keys()]);
   }
 
   #lost(): void {
@@ -107,15 +102,24 @@ export class WakeUps {
     this.#attempts += 1;
   }
 
-  /** Answers false when the connection is lost with it. */
-  async #subscribe(subscriber: Redis, names: readonly string[]): Promise<boolean> {
+  async #subscribe(subscriber: Redis, names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
     try {
-      if (names.length > 0) await subscriber.subscribe(...names);
-      return true;
+      await subscriber.subscribe(...names);
     } catch {
       subscriber.disconnect();
-      return false;
+      return;
     }
+    await Promise.all(names.map((name) => this.#catchUp(name)));
+  }
+
+  async #catchUp(name: string): Promise<void> {
+    const channel = this.#channels.get(name);
+    if (channel === undefined) return;
+    const again = channel.subscribed;
+    channel.subscribed = true;
+    const before = again ? null : await channel.before;
+    if (before === null || before !== (await this.#serial(channel.key))) this.#wake(name);
   }
 
   #wake(name: string): void {
@@ -123,8 +127,11 @@ export class WakeUps {
   }
 
   /** Grows with every message that is stored; null when Redis cannot be asked. */
-  async #serial(key: Key): Promise<string | null> {
+  #serial(key: Key): Promise<string | null> {
     const reply = this.#options.client.send('HGET', this.#options.keys.of(key, 'counters'), 'serial');
-    return reply.then(String, () => null);
+    return reply.then(
+      (serial) => asTextOrNull(serial) ?? '0',
+      () => null,
+    );
   }
 }

@@ -4,8 +4,14 @@ import { parseRedisUrl } from '../../../src/store/redis/redis-url.ts';
 describe('parseRedisUrl', () => {
   it.each([
     ['redis://localhost', { kind: 'standalone', node: { host: 'localhost', port: 6379 }, database: 0, tls: false }],
-    ['redis://127.0.0.1:7000/', { kind: 'standalone', node: { host: '127.0.0.1', port: 7000 }, database: 0, tls: false }],
-    ['rediss://r.example:6380/3', { kind: 'standalone', node: { host: 'r.example', port: 6380 }, database: 3, tls: true }],
+    [
+      'redis://127.0.0.1:7000/',
+      { kind: 'standalone', node: { host: '127.0.0.1', port: 7000 }, database: 0, tls: false },
+    ],
+    [
+      'rediss://r.example:6380/3',
+      { kind: 'standalone', node: { host: 'r.example', port: 6380 }, database: 3, tls: true },
+    ],
     ['redis://[::1]:7000', { kind: 'standalone', node: { host: '::1', port: 7000 }, database: 0, tls: false }],
     [
       'redis://user:p%40ss%2Fw@h',

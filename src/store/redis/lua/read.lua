@@ -21,12 +21,11 @@ local depth = redis.call('XLEN', queue)
 local serial = tonumber(redis.call('HGET', KEYS[2], 'serial') or 0)
 
 local from = after == '' and '-' or '(' .. after
-local page, bytes, last, exhausted = {}, 0, nil, false
+local page, bytes, exhausted = {}, 0, false
 while #page / 2 < limit and bytes < maxBytes and not exhausted do
   local wanted = math.min(64, limit - #page / 2)
   local chunk = redis.call('XRANGE', queue, from, '+', 'COUNT', wanted)
   for _, entry in ipairs(chunk) do
-    last = entry
     page[#page + 1] = entry[1]
     page[#page + 1] = entry[2][4]
     bytes = bytes + #entry[2][4]
@@ -49,20 +48,17 @@ local function count(first, final)
 end
 
 -- Serial numbers count exactly while nothing was removed from the middle. Otherwise the shorter side is counted.
-local function countAfter(entry)
+local function countFrom(entry)
   local first = tonumber(redis.call('XRANGE', queue, '-', '+', 'COUNT', 1)[1][2][2])
   local here = tonumber(entry[2][2])
   if serial - first + 1 == depth then
-    return serial - here
+    return serial - here + 1
   elseif serial - here < here - first then
-    return count('(' .. entry[1], '+')
+    return count(entry[1], '+')
   else
-    return depth - count('-', entry[1])
+    return depth - count('-', '(' .. entry[1])
   end
 end
 
-local left = 0
-if last and not (exhausted and bytes < maxBytes) then
-  left = countAfter(last)
-end
-return {now(), left, page}
+local following = redis.call('XRANGE', queue, from, '+', 'COUNT', 1)[1]
+return {now(), following and countFrom(following) or 0, page}

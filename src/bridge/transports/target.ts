@@ -1,0 +1,9 @@
+import type { BrokerAddress } from '../address.ts';
+import type { TlsMaterial } from '../dependencies.ts';
+
+/** Where and how to open the byte stream under an MQTT connection. */
+export interface TransportTarget {
+  address: BrokerAddress;
+  tls: TlsMaterial;
+  webSocket: { path: string; headers: Readonly<Record<string, string>>; protocol: string };
+}

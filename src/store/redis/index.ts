@@ -1,0 +1,88 @@
+import type { Store } from '../../bridge/ports.ts';
+import { checkSettings } from './check.ts';
+import { Claims } from './claims.ts';
+import { RedisClient } from './client.ts';
+import { connect, newSubscriber, type StoreLog } from './connect.ts';
+import { type ConnectionParts, RedisConnections } from './connections.ts';
+import { RedisExchanges } from './exchanges.ts';
+import { RedisInbound } from './inbound.ts';
+import { Keys } from './keys.ts';
+import { RedisLeases } from './leases.ts';
+import { RedisQueues } from './queues.ts';
+import { RecordIndex } from './record-index.ts';
+import { RecordTable } from './record-table.ts';
+import { parseRedisUrl } from './redis-url.ts';
+import { ReplicatedRunner } from './replication.ts';
+import { loadScripts } from './scripts.ts';
+import { type SweepReport, sweep } from './sweep.ts';
+import { WakeUps } from './wake-ups.ts';
+
+export type { SweepReport } from './sweep.ts';
+
+export interface RedisStoreOptions {
+  /** See `parseRedisUrl`. */
+  readonly url: string;
+  /** Before every name in Redis, so that deployments can share one; without braces. */
+  readonly prefix: string;
+  /** How many replicas must have a write before it counts as committed; 0 when not said. */
+  readonly minReplicas?: number;
+  /** Names the connections in CLIENT LIST. */
+  readonly nodeId: string;
+  readonly log?: StoreLog;
+}
+
+export interface RedisStore extends Store {
+  /** Repairs the list and the unique names; to be called now and then, by any instance. */
+  sweep(): Promise<SweepReport>;
+}
+
+/**
+ * The shared store: Redis 7 alone, behind Sentinels, or as a Cluster. Rejects with `StoreUnavailable` when it cannot
+ * be reached now; from then on it reconnects by itself. Logs what in the servers' settings weakens the guarantees.
+ */
+export async function openRedisStore(options: RedisStoreOptions): Promise<RedisStore> {
+  const { url, prefix, minReplicas = 0, nodeId, log = SILENT } = options;
+  const address = parseRedisUrl(url);
+  const keys = new Keys(prefix);
+  const scripts = loadScripts();
+  const name = `mqtt-http-bridge:${nodeId.replaceAll(/[^!-~]/g, '-')}`;
+
+  const connection = await connect(address, name, log);
+  const client = new RedisClient(connection, scripts);
+  const writer = minReplicas > 0 ? new RedisClient(await connect(address, `${name}:writer`, log), scripts) : null;
+  const durable = writer === null ? client : new ReplicatedRunner(writer, minReplicas);
+  for (const finding of await checkSettings(client)) log.warn({}, finding);
+
+  const wakeUps = new WakeUps({
+    client,
+    keys,
+    newSubscriber: () => newSubscriber(address, connection, `${name}:subscriber`),
+  });
+  const records = new RecordTable(client, durable, keys);
+  const parts: ConnectionParts = {
+    keys,
+    records,
+    claims: new Claims(client, records),
+    index: new RecordIndex(client, keys),
+  };
+  let closed: Promise<void> | null = null;
+  const close = async () => {
+    wakeUps.close();
+    await Promise.all([client.close(), writer?.close()]);
+  };
+  return {
+    connections: new RedisConnections(parts),
+    leases: new RedisLeases(client, keys),
+    inbound: new RedisInbound(client, durable, keys),
+    queues: new RedisQueues(client, keys, wakeUps),
+    exchanges: new RedisExchanges(client, durable, keys),
+    ping: () => client.ping(),
+    sweep: () => sweep(client, parts),
+    close() {
+      closed ??= close();
+      return closed;
+    },
+  };
+}
+
+const SILENT: StoreLog = { info() {}, warn() {} };

@@ -1,0 +1,105 @@
+import { Duplex } from 'node:stream';
+import { generate, type Packet } from 'mqtt-packet';
+import { describe, expect, it } from 'vitest';
+import { type FlowPacket, PacketSplitter } from '../../../src/bridge/packet-splitter.ts';
+
+/** A transport whose other side is the test's. */
+class Wire extends Duplex {
+  readonly written: Buffer[] = [];
+  override _read(): void {}
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.written.push(chunk);
+    done();
+  }
+}
+
+function split() {
+  const wire = new Wire();
+  const packets: FlowPacket[] = [];
+  const passed: Buffer[] = [];
+  const malformed: Error[] = [];
+  const splitter = new PacketSplitter(wire, 5, {
+    onPacket: (packet) => packets.push(packet),
+    onBatchEnd: () => {},
+    onDrain: () => {},
+    onMalformed: (error) => malformed.push(error),
+  });
+  splitter.on('data', (chunk: Buffer) => passed.push(chunk));
+  return { wire, splitter, packets, malformed, passed: () => Buffer.concat(passed) };
+}
+
+const encode = (packet: Packet) => generate(packet, { protocolVersion: 5 });
+const CONNACK = encode({ cmd: 'connack', sessionPresent: true, reasonCode: 0 });
+const PINGRESP = encode({ cmd: 'pingresp' });
+const SUBACK = encode({ cmd: 'suback', messageId: 3, granted: [1] });
+const publish = (id: number, bytes: number) =>
+  encode({
+    cmd: 'publish',
+    topic: `t/${id}`,
+    messageId: id,
+    qos: 1,
+    dup: false,
+    retain: false,
+    payload: Buffer.alloc(bytes, id),
+  });
+const PUBACK = encode({ cmd: 'puback', messageId: 9, reasonCode: 0 });
+
+const STREAM = Buffer.concat([
+  CONNACK,
+  publish(1, 10),
+  publish(2, 300),
+  PINGRESP,
+  publish(3, 70_000),
+  SUBACK,
+  PINGRESP,
+  PUBACK,
+  PINGRESP,
+]);
+
+describe('PacketSplitter', () => {
+  it.each([1, 2, 3, 7, 64, 1_000, STREAM.length])(
+    'keeps the message flow and passes the rest, read in pieces of %i bytes',
+    async (size) => {
+      const { wire, packets, passed } = split();
+      for (let at = 0; at < STREAM.length; at += size) wire.push(STREAM.subarray(at, at + size));
+      await new Promise(setImmediate);
+      expect(packets.map(({ cmd, messageId }) => `${cmd} ${messageId}`)).toEqual([
+        'publish 1',
+        'publish 2',
+        'publish 3',
+        'puback 9',
+      ]);
+      expect(packets[2]).toMatchObject({ topic: 't/3', payload: Buffer.alloc(70_000, 3) });
+      expect(passed()).toEqual(Buffer.concat([CONNACK, PINGRESP, SUBACK, PINGRESP, PINGRESP]));
+    },
+  );
+
+  it('tells of a Remaining Length of five bytes, and hands over nothing after it', async () => {
+    const { wire, packets, passed, malformed } = split();
+    wire.push(Buffer.concat([publish(1, 1), Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0x01]), publish(2, 1)]));
+    await new Promise(setImmediate);
+    expect(malformed).toHaveLength(1);
+    expect(packets.map(({ messageId }) => messageId)).toEqual([1]);
+    expect(passed()).toHaveLength(0);
+  });
+
+  it('never cuts a packet of the library in two with one of ours', async () => {
+    const { wire, splitter } = split();
+    splitter.cork();
+    splitter.write(PINGRESP.subarray(0, 1));
+    splitter.writePackets(PUBACK);
+    splitter.write(PINGRESP.subarray(1));
+    process.nextTick(() => splitter.uncork());
+    await new Promise(setImmediate);
+    expect(Buffer.concat(wire.written)).toEqual(Buffer.concat([PUBACK, PINGRESP]));
+  });
+
+  it('ends the transport after its last packet', async () => {
+    const { wire, splitter } = split();
+    splitter.endWith(PUBACK);
+    splitter.write(PINGRESP);
+    await new Promise(setImmediate);
+    expect(Buffer.concat(wire.written)).toEqual(PUBACK);
+    expect(wire.writableEnded).toBe(true);
+  });
+});
