@@ -18,7 +18,7 @@ import { installNegotiation } from './plugins/negotiation.ts';
 import { installOpenapi } from './plugins/openapi.ts';
 import { parseQuery } from './plugins/query.ts';
 import { installResponseCheck, plainSerializer } from './plugins/serialization.ts';
-import { zodValidator } from './plugins/validation.ts';
+import { refuseUnknownParameters, zodValidator } from './plugins/validation.ts';
 import { ROUTES } from './routes/index.ts';
 
 export type { App } from './plugins/app.ts';
@@ -60,6 +60,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
 
   app.setValidatorCompiler(zodValidator);
   app.setSerializerCompiler(plainSerializer);
+  refuseUnknownParameters(app);
   if (dependencies.validateResponses) installResponseCheck(app);
   installErrors(app);
   installAuth(app, { apiKey, listen });

@@ -85,7 +85,7 @@ export function loadConfig(
 }
 
 function readConfigFile(path: string | undefined, readFile: (path: string) => string, faults: string[]): ConfigFile {
-  const empty: ConfigFile = { brokers: {}, allowUrls: [], callers: undefined };
+  const empty: ConfigFile = { brokers: {}, allowUrls: [] };
   if (path === undefined) return empty;
   let text: string;
   try {

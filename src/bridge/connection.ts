@@ -66,6 +66,8 @@ export class Connection {
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
+  /** Aborted by what must not wait for a broker that does not answer: ending, or connecting otherwise. */
+  #interrupt = new AbortController();
 
   constructor(key: Key, parameters: ConnectionParameters, dependencies: ConnectionDependencies) {
     this.key = key;
@@ -121,6 +123,7 @@ export class Connection {
 
   /** Ends the network connection and stays detached. */
   detach(ending: Ending = {}): Promise<void> {
+    this.#interrupt.abort();
     return this.#mutex.run(async () => {
       this.#cancelRetry();
       await this.#endLink(ending);
@@ -133,6 +136,7 @@ export class Connection {
 
   /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
   update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
+    if (reattach) this.#interrupt.abort();
     return this.#mutex.run(async () => {
       const wasAttached = this.#link !== null;
       if (reattach) {
@@ -171,6 +175,7 @@ export class Connection {
    * that.
    */
   discard(ending: Ending = {}): Promise<boolean> {
+    this.#refuseWork();
     return this.#mutex.run(async () => {
       const persistent = isPersistent(this.#parameters) && (this.#generation > 0 || !this.#status.wanted);
       const endsSession = this.#link !== null && this.#parameters.protocolVersion === '5.0';
@@ -182,6 +187,7 @@ export class Connection {
 
   /** Ends for good: disconnects normally and gives the lease back. The session lives on. */
   stop(ending: Ending = {}): Promise<void> {
+    this.#refuseWork();
     return this.#mutex.run(() => this.#halt(ending));
   }
 
@@ -200,6 +206,7 @@ export class Connection {
     if (this.#stopped) throw new Problem('shutting-down', { retryAfter: 5 });
     if (this.#link?.alive) return;
     this.#cancelRetry();
+    this.#interrupt = new AbortController();
     try {
       await this.#ensureLease();
       this.#status.wanted = true;
@@ -235,7 +242,7 @@ export class Connection {
       maxPayload: this.#deps.maxPayload,
       onFailure: (error) => this.#onStoreFailure(error),
     });
-    const link = await dial(this.#options(clean), this.#identifiers, this.#handlers(inbound));
+    const link = await dial(this.#options(clean), this.#identifiers, this.#handlers(inbound), this.#interrupt.signal);
     this.#link = link;
     this.#inbound = inbound;
     this.#connectedAt = Date.now();
@@ -279,7 +286,7 @@ export class Connection {
     const { connectTimeout, protocolVersion, subscriptions = [] } = this.#parameters;
     const deadline = setTimeout(() => link.destroy('The broker sent no SUBACK in time'), connectTimeout * 1000);
     try {
-      await this.#table.apply(link, subscriptions, protocolVersion);
+      await unlessAborted(this.#interrupt.signal, this.#table.apply(link, subscriptions, protocolVersion));
     } finally {
       clearTimeout(deadline);
       this.#status.granted = this.#table.granted;
@@ -344,9 +351,14 @@ export class Connection {
     });
   }
 
-  async #halt(ending: Ending): Promise<void> {
+  /** From now on nothing is begun, and what waits for the broker's answer is interrupted. */
+  #refuseWork(): void {
     this.#stopped = true;
+    this.#interrupt.abort();
     this.#cancelRetry();
+  }
+
+  async #halt(ending: Ending): Promise<void> {
     await this.#endLink(ending);
     this.#outbound.stop(new Problem('shutting-down', { retryAfter: 5 }));
     if (this.#status.state === 'online') {
@@ -447,6 +459,22 @@ async function within(ms: number, task: Promise<void> | undefined): Promise<void
   let timer: NodeJS.Timeout | undefined;
   await Promise.race([task, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
   clearTimeout(timer);
+}
+
+/** Waits for a task, unless the signal comes first: then it rejects, and the task is left to itself. */
+async function unlessAborted(signal: AbortSignal, task: Promise<void>): Promise<void> {
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(new Problem('shutting-down', { detail: 'Interrupted by another request', retryAfter: 1 }));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort);
+  });
+  try {
+    await Promise.race([task, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    task.catch(() => undefined);
+  }
 }
 
 function toConnack({ connack }: MqttLink, { protocolVersion }: ConnectionParameters): Connack {

@@ -6,16 +6,17 @@ export async function dial(
   addresses: readonly ConnectOptions[],
   identifiers: PacketIdentifiers,
   handlers: LinkHandlers,
+  signal?: AbortSignal,
 ): Promise<MqttLink> {
   let failure = new LinkError({ kind: 'unreachable', detail: 'The broker has no address' });
   for (const options of addresses) {
     try {
-      return await MqttLink.connect(options, identifiers, handlers);
+      return await MqttLink.connect(options, identifiers, handlers, signal);
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       failure = error;
       // A CONNACK is the broker's word, whichever of its addresses said it.
-      if (error.end.kind === 'refused') break;
+      if (error.end.kind === 'refused' || signal?.aborted) break;
     }
   }
   throw failure;

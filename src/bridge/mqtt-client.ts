@@ -91,8 +91,13 @@ export class MqttLink {
     this.connack = connack;
   }
 
-  /** Resolves after a CONNACK that accepts; rejects with `LinkError` otherwise, with nothing left open. */
-  static connect(options: ConnectOptions, identifiers: PacketIdentifiers, handlers: LinkHandlers): Promise<MqttLink> {
+  /** Resolves after a CONNACK that accepts; rejects with `LinkError` otherwise, or when aborted, with nothing left open. */
+  static connect(
+    options: ConnectOptions,
+    identifiers: PacketIdentifiers,
+    handlers: LinkHandlers,
+    signal?: AbortSignal,
+  ): Promise<MqttLink> {
     return new Promise((resolve, reject) => {
       const state = new LinkState();
       let splitter: PacketSplitter | undefined;
@@ -130,10 +135,18 @@ export class MqttLink {
       });
       client.on('connect', (connack) => {
         if (splitter === undefined || splitter.destroyed) return;
+        signal?.removeEventListener('abort', interrupt);
         link = new MqttLink(client, splitter, state, connack, options.protocolLevel);
         resolve(link);
       });
+      const interrupt = () => {
+        state.end ??= { kind: 'ours', detail: 'The attempt was interrupted' };
+        splitter?.destroy();
+      };
+      if (signal?.aborted) interrupt();
+      signal?.addEventListener('abort', interrupt);
       client.on('close', () => {
+        signal?.removeEventListener('abort', interrupt);
         if (state.closed) return;
         state.closed = true;
         const end = state.end ?? { kind: 'closed', detail: 'The network connection was closed by the peer' };

@@ -60,9 +60,9 @@ const file = z.strictObject(
       .record(z.string().regex(/^[\w.-]{1,64}$/, { error: 'is not a name of letters, digits, ".", "_", "-"' }), broker)
       .default({}),
     allowUrls: z.array(z.string()).default([]),
-    callers: z.unknown().refine((callers) => callers === undefined, {
-      error: 'is not available in this version; BRIDGE_API_KEY names one caller that may do everything',
-    }),
+    callers: z
+      .never({ error: 'is not available in this version; BRIDGE_API_KEY names one caller that may do everything' })
+      .optional(),
   },
   { error: 'is not an object with brokers, callers, allowUrls' },
 );

@@ -2,17 +2,21 @@ import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import { z } from 'zod';
 import { type Fault, Problem } from '../errors/problem.ts';
 import { structuralFaults } from '../schemas/faults.ts';
+import type { App } from './app.ts';
 
 /** The parts of a request in the order in which Fastify validates them, until one is faulty. */
 const PARTS = ['params', 'body', 'querystring', 'headers'] as const;
+type Part = (typeof PARTS)[number];
+
+const NO_QUERY = z.strictObject({});
 
 /** The faults of one part of a request. */
 class PartFaults extends Error {
   override readonly name = 'PartFaults';
-  readonly part: string;
+  readonly part: Part;
   readonly faults: readonly Fault[];
 
-  constructor(part: string, faults: readonly Fault[]) {
+  constructor(part: Part, faults: readonly Fault[]) {
     super('a part of the request is not valid');
     this.part = part;
     this.faults = faults;
@@ -22,18 +26,26 @@ class PartFaults extends Error {
 type Validator = (data: unknown) => { value: unknown } | { error: PartFaults };
 
 /** Validates with zod, and replaces a part of the request by what its schema makes of it. */
-export const zodValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart = 'body', method, url }) => {
+export const zodValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart, method, url }) => {
   if (!(schema instanceof z.ZodType)) throw new TypeError(`${method} ${url}: the schema of ${httpPart} is not zod's`);
+  const part = PARTS.find((known) => known === httpPart) ?? 'body';
   const validate: Validator = (given) => {
     // Fastify hands an absent body over as null.
-    const data = httpPart === 'body' ? (given ?? undefined) : given;
+    const data = part === 'body' ? (given ?? undefined) : given;
     const result = schema.safeParse(data);
     if (result.success) return { value: result.data };
     const faults = structuralFaults(result.error, data);
-    return { error: new PartFaults(httpPart, httpPart === 'body' ? faults : faults.map(nameParameter)) };
+    return { error: new PartFaults(part, part === 'body' ? faults : faults.map(nameParameter)) };
   };
   return validate;
 };
+
+/** A route that names no query parameters has none: what it is sent is a fault, not ignored. */
+export function refuseUnknownParameters(app: App): void {
+  app.addHook('onRoute', ({ schema, config }) => {
+    if (schema !== undefined && !schema.hide && !config?.open) schema.querystring ??= NO_QUERY;
+  });
+}
 
 /** For routes whose body has rules beyond its schema: the schema documents it, the handler validates it. */
 export const bodyByHandler: FastifySchemaCompiler<unknown> = (route) =>
@@ -42,7 +54,7 @@ export const bodyByHandler: FastifySchemaCompiler<unknown> = (route) =>
 /** All faults of a request of which one part was found faulty, or null when the error is something else. */
 export function validationProblem(error: Error, request: FastifyRequest): Problem | null {
   if (!(error instanceof PartFaults)) return null;
-  const unseen = PARTS.slice(PARTS.findIndex((part) => error.part === part) + 1);
+  const unseen = PARTS.slice(PARTS.indexOf(error.part) + 1);
   return invalid([...error.faults, ...unseen.flatMap((part) => faultsOf(request, part))]);
 }
 
@@ -53,7 +65,7 @@ export function invalid(errors: Fault[]): Problem {
   return new Problem('invalid-request', { ...(detail === undefined ? {} : { detail }), errors });
 }
 
-function faultsOf(request: FastifyRequest, part: (typeof PARTS)[number]): readonly Fault[] {
+function faultsOf(request: FastifyRequest, part: Part): readonly Fault[] {
   const validate = request.getValidationFunction(part) as Validator | undefined;
   const result = validate?.(part === 'querystring' ? request.query : request[part]);
   return result !== undefined && 'error' in result ? result.error.faults : [];

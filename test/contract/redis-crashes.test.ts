@@ -42,9 +42,17 @@ function dyingAfter(commands: number): { connections: RedisConnections; survived
     run: (...call) => live(() => client.run(...call)),
     send: (...call) => live(() => client.send(...call)),
   };
-  const records = new RecordTable(dying, dying, keys);
-  const parts = { keys, records, claims: new Claims(dying, records), index: new RecordIndex(dying, keys) };
-  return { connections: new RedisConnections(parts), survived: () => left >= 0 };
+  return { connections: connectionsOver(dying), survived: () => left >= 0 };
+}
+
+function connectionsOver(commands: Commands): RedisConnections {
+  const records = new RecordTable(commands, commands, keys);
+  return new RedisConnections({
+    keys,
+    records,
+    claims: new Claims(commands, records),
+    index: new RecordIndex(commands, keys),
+  });
 }
 
 /** What a create has prepared goes away by itself; here its time is over at once. */
@@ -113,21 +121,21 @@ describe('a crash within a create', () => {
   it('or one that is too slow ends with no Connection, and not with two', async () => {
     const slow = newRecord();
     const rival = newRecord({ id: slow.id });
-    const records = new RecordTable(client, client, keys);
-    const parts = { keys, records, claims: new Claims(client, records), index: new RecordIndex(client, keys) };
     // Held up between its last claim and its commit, until a rival has taken over.
-    const index = {
-      ...parts.index,
-      add: async () => {
-        await letPreparedExpire(slow);
-        expect(await store.connections.create(rival)).toBe('created');
-        return true;
+    const connections = connectionsOver({
+      run: (...call) => client.run(...call),
+      async send(command, ...args) {
+        if (command === 'ZADD') {
+          await letPreparedExpire(slow);
+          expect(await store.connections.create(rival)).toBe('created');
+        }
+        return await client.send(command, ...args);
       },
-    };
-    const connections = new RedisConnections({ ...parts, index: Object.assign(Object.create(parts.index), index) });
+    });
     await expect(connections.create(slow)).rejects.toThrow(StoreUnavailable);
     expect(await store.connections.byId(slow.id)).toEqual(rival);
     expect(await store.connections.byKey(slow.key)).toBeNull();
+    expect(await listed(slow.id)).toEqual([rival]);
     expect(await store.connections.create(newRecord({ clientId: slow.clientId }))).toBe('created');
   });
 });

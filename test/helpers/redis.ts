@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { succeeds } from './outcome.ts';
 import { freePorts } from './ports.ts';
 import { type RunningProcess, startProcess } from './process.ts';
 import { temporaryDirectory } from './temporary.ts';
@@ -159,12 +160,5 @@ function isMissing(error: unknown): boolean {
 }
 
 async function ready(admin: Redis): Promise<void> {
-  await until(
-    () =>
-      admin.ping().then(
-        (answer) => answer === 'PONG',
-        () => false,
-      ),
-    { what: 'Redis answers PING' },
-  );
+  await until(() => succeeds(admin.ping()), { what: 'Redis answers PING' });
 }

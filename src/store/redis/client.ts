@@ -58,13 +58,12 @@ export class RedisClient implements Commands {
     return this.masters().find(({ options }) => `${options.host}:${options.port}` === name);
   }
 
+  /** A Cluster answers as long as one of its nodes does: the keys of the others are unavailable one by one. */
   async ping(): Promise<void> {
-    const masters = this.masters();
-    if (masters.length === 0) throw unavailable(new Error('no node of the Cluster is known'));
     try {
-      await Promise.all(masters.map((master) => master.ping()));
+      await Promise.any(this.masters().map((master) => master.ping()));
     } catch (error) {
-      throw unavailable(error);
+      throw unavailable(error instanceof AggregateError ? (error.errors[0] ?? 'no node is known') : error);
     }
   }
 

@@ -1,3 +1,4 @@
+import type { DatabaseSync } from 'node:sqlite';
 import type { Store } from '../../bridge/ports.ts';
 import { SqliteConnections } from './connections.ts';
 import { SqliteExchanges } from './exchanges.ts';
@@ -24,7 +25,11 @@ export interface SqliteStoreOptions {
  * another process has the file, `StoreTooNew` when a newer release wrote it, `StoreUnavailable` when it cannot be used.
  */
 export function openSqliteStore({ path, now = Date.now }: SqliteStoreOptions): Store {
-  const database = openDatabase(path, MIGRATIONS);
+  return storeOn(openDatabase(path, MIGRATIONS), path, now);
+}
+
+/** The store on a database that `openDatabase` opened; it closes it. `path` is for messages. */
+export function storeOn(database: DatabaseSync, path: string, now: () => number): Store {
   const transactions = new Transactions(database, path);
   const leases = new MemoryLeases(now);
   const parts = { transactions, leases, table: new QueueTable(database), watchers: new Watchers(), now };

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { StoreUnavailable } from '../../bridge/ports.ts';
 import { isBusy, StoreInUse, toStoreError } from './errors.ts';
 import { migrate } from './migrate.ts';
 
@@ -49,10 +50,11 @@ function lock(database: DatabaseSync): void {
  * it here would drop the POSIX locks that this process may hold on it.
  */
 function createFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     closeSync(openSync(path, 'wx', 0o600));
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return;
+    throw new StoreUnavailable(`The store file ${path} cannot be created (${String(cause)})`, { cause });
   }
 }

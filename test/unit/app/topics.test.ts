@@ -119,7 +119,7 @@ describe('topics as resources: publishing', () => {
     expect(request?.message.properties).toEqual({
       messageExpiryInterval: 60,
       responseTopic: 'r/ä',
-      correlationData: Uint8Array.from([0, 1]),
+      correlationData: Buffer.from([0, 1]),
       payloadFormatIndicator: 1,
       contentType: 'text/plain',
       userProperties: { a: ['1', '2'] },

@@ -1,0 +1,101 @@
+import type { InboundMeasured, InboundResult } from './inbound.ts';
+import type { Measured } from './load-generator.ts';
+import type { Contestant, PublishResult } from './publish.ts';
+import type { StoreName } from './servers.ts';
+import { median } from './statistics.ts';
+
+/** One line of the publish comparison; a ratio is the median of the rounds' own, null where there is nothing to compare. */
+export interface PublishFigures extends Measured {
+  readonly contestant: Contestant;
+  /** Requests/s in relation to (a), (b), and (d) at the same QoS. */
+  readonly toBare: number;
+  readonly toConnectPerRequest: number | null;
+  readonly toWarm: number | null;
+}
+
+export interface InboundFigures extends InboundMeasured {
+  readonly store: StoreName | null;
+  readonly qos: 1 | 2;
+  /** Messages/s in relation to receiving without storing at the same QoS. */
+  readonly toReceiving: number;
+}
+
+export interface Target {
+  readonly what: string;
+  readonly atLeast: number;
+  readonly measured: number;
+}
+
+export function publishFigures(results: readonly PublishResult[]): PublishFigures[] {
+  const bare = find(results, ({ kind }) => kind === 'bare');
+  const connectPerRequest = find(results, ({ kind }) => kind === 'connectPerRequest');
+  return results.map(({ contestant, rounds }) => {
+    const qos = qosOf(contestant);
+    const warm = find(results, (other) => other.kind === 'warm' && other.qos === qos);
+    const requests = ({ requestsPerSecond }: Measured) => requestsPerSecond;
+    return {
+      contestant,
+      requestsPerSecond: medianOf(rounds, requests),
+      p50: medianOf(rounds, ({ p50 }) => p50),
+      p99: medianOf(rounds, ({ p99 }) => p99),
+      cpuPer1000: medianOf(rounds, ({ cpuPer1000 }) => cpuPer1000),
+      toBare: ratio(rounds, bare, requests),
+      toConnectPerRequest: qos === 1 ? ratio(rounds, connectPerRequest, requests) : null,
+      toWarm: qos === null ? null : ratio(rounds, warm, requests),
+    };
+  });
+}
+
+export function inboundFigures(results: readonly InboundResult[]): InboundFigures[] {
+  const messages = ({ messagesPerSecond }: InboundMeasured) => messagesPerSecond;
+  return results.map(({ store, qos, rounds }) => {
+    const receiving = results.find((other) => other.store === null && other.qos === qos)?.rounds ?? [];
+    return {
+      store,
+      qos,
+      messagesPerSecond: medianOf(rounds, messages),
+      cpuPer1000: medianOf(rounds, ({ cpuPer1000 }) => cpuPer1000),
+      toReceiving: ratio(rounds, receiving, messages),
+    };
+  });
+}
+
+/** What this release is to reach, on every store; issues that ask for more raise it here. */
+export function targets(publish: readonly PublishFigures[], inbound: readonly InboundFigures[]): Target[] {
+  const outbound = publish.flatMap(({ contestant, toWarm, toConnectPerRequest }) => {
+    if (contestant.kind !== 'bridge' || contestant.qos !== 1) return [];
+    const what = `publish at QoS 1, ${contestant.store}`;
+    return [
+      { what: `${what}, to (d)`, atLeast: 0.8, measured: toWarm ?? Number.NaN },
+      { what: `${what}, to (b)`, atLeast: 4, measured: toConnectPerRequest ?? Number.NaN },
+    ];
+  });
+  const incoming = inbound.flatMap(({ store, qos, toReceiving }) =>
+    store === null || qos !== 1
+      ? []
+      : [{ what: `inbound at QoS 1, ${store}, to receiving without storing`, atLeast: 0.5, measured: toReceiving }],
+  );
+  return [...outbound, ...incoming];
+}
+
+export function qosOf(contestant: Contestant): 0 | 1 | 2 | null {
+  return contestant.kind === 'bare' ? null : contestant.qos;
+}
+
+function find(results: readonly PublishResult[], matches: (contestant: Contestant) => boolean): readonly Measured[] {
+  return results.find(({ contestant }) => matches(contestant))?.rounds ?? [];
+}
+
+function medianOf<Round>(rounds: readonly Round[], value: (round: Round) => number): number {
+  return median(rounds.map(value));
+}
+
+/** Of each round to the same round of the other, since the machine's speed changes from round to round. */
+function ratio<Round>(rounds: readonly Round[], others: readonly Round[], value: (round: Round) => number): number {
+  return median(
+    rounds.map((round, index) => {
+      const other = others[index];
+      return other === undefined ? Number.NaN : value(round) / value(other);
+    }),
+  );
+}

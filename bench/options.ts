@@ -1,0 +1,59 @@
+import { parseArgs } from 'node:util';
+
+export const PARTS = ['publish', 'inbound'] as const;
+export type Part = (typeof PARTS)[number];
+
+/** How long and how often is measured. */
+export interface Plan {
+  /** Of the publish comparison; medians are over them. */
+  readonly publishRounds: number;
+  /** Milliseconds for each contestant in each round. */
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+  readonly inboundRounds: number;
+  /** Queued for each contestant in each round. At most 65,535, so that a publisher does not reuse a packet identifier. */
+  readonly inboundMessages: number;
+}
+
+const DEFAULT: Plan = {
+  publishRounds: 5,
+  warmUpMs: 500,
+  measureMs: 2_000,
+  inboundRounds: 3,
+  inboundMessages: 60_000,
+};
+const QUICK: Plan = { publishRounds: 2, warmUpMs: 300, measureMs: 700, inboundRounds: 1, inboundMessages: 20_000 };
+
+export interface Options {
+  readonly plan: Plan;
+  readonly parts: readonly Part[];
+  readonly json: boolean;
+  /** Where the bridges write CPU profiles when they end; null: they do not. */
+  readonly profile: string | null;
+}
+
+/** Reads the command line. Throws an error that says what is wrong with it. */
+export function readOptions(args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      profile: { type: 'string' },
+    },
+  });
+  return {
+    plan: values.quick ? QUICK : DEFAULT,
+    parts: readParts(values.only),
+    json: values.json,
+    profile: values.profile ?? null,
+  };
+}
+
+function readParts(only: string | undefined): readonly Part[] {
+  if (only === undefined) return PARTS;
+  const part = PARTS.find((known) => known === only);
+  if (part === undefined) throw new Error(`--only is ${PARTS.join(' or ')}, not ${only}`);
+  return [part];
+}

@@ -1,0 +1,66 @@
+import { cpus } from 'node:os';
+import { type InboundFigures, type PublishFigures, qosOf, type Target } from './figures.ts';
+import type { Plan } from './options.ts';
+import { CONNECTIONS, type Contestant, PAYLOAD_BYTES } from './publish.ts';
+import { formatTable } from './table.ts';
+
+export function describeMachine(): string {
+  return `${cpus().length} cores, Node ${process.versions.node}, ${process.platform}`;
+}
+
+export function reportPublish(figures: readonly PublishFigures[], plan: Plan): string {
+  const rows = figures.map((line) => [
+    nameOf(line.contestant),
+    String(qosOf(line.contestant) ?? '–'),
+    whole(line.requestsPerSecond),
+    line.p50.toFixed(2),
+    line.p99.toFixed(2),
+    milliseconds(line.cpuPer1000),
+    times(line.toBare),
+    times(line.toConnectPerRequest),
+    times(line.toWarm),
+  ]);
+  const header = ['', 'QoS', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/1,000', '× (a)', '× (b)', '× (d)'];
+  const conditions = `${CONNECTIONS} connections, one request in flight each, ${PAYLOAD_BYTES}-byte payloads; medians of ${plan.publishRounds} rounds of ${plan.measureMs / 1000} s`;
+  return `Publish: ${conditions}\n\n${formatTable(header, rows)}\n`;
+}
+
+export function reportInbound(figures: readonly InboundFigures[], plan: Plan): string {
+  const rows = figures.map((line) => [
+    line.store === null ? 'MQTT.js, receiving without storing' : `bridge, ${line.store}: stored, then acknowledged`,
+    String(line.qos),
+    whole(line.messagesPerSecond),
+    milliseconds(line.cpuPer1000),
+    times(line.toReceiving),
+  ]);
+  const header = ['', 'QoS', 'messages/s', 'CPU ms/1,000', '× receiving'];
+  const conditions = `a backlog of ${whole(plan.inboundMessages)} messages of ${PAYLOAD_BYTES} bytes, one connection; medians of ${plan.inboundRounds} rounds`;
+  return `Inbound: ${conditions}\n\n${formatTable(header, rows)}\n`;
+}
+
+export function reportTargets(targets: readonly Target[]): string {
+  const rows = targets.map(({ what, atLeast, measured }) => [
+    what,
+    measured.toFixed(2),
+    `≥ ${atLeast}`,
+    measured >= atLeast ? 'reached' : 'missed',
+  ]);
+  return `${formatTable(['Targets', 'ratio', '', ''], rows)}\n`;
+}
+
+function nameOf(contestant: Contestant): string {
+  switch (contestant.kind) {
+    case 'bare':
+      return '(a) bare Fastify + zod, no MQTT';
+    case 'connectPerRequest':
+      return '(b) connect, publish, disconnect per request';
+    case 'warm':
+      return '(d) minimal warm server';
+    case 'bridge':
+      return `(c) bridge, ${contestant.store}`;
+  }
+}
+
+const whole = (value: number) => Math.round(value).toLocaleString('en');
+const milliseconds = (seconds: number) => (seconds * 1000).toFixed(1);
+const times = (ratio: number | null) => (ratio === null ? '' : ratio.toFixed(2));

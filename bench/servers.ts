@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { type Mosquitto, startMosquitto } from '../test/helpers/mosquitto.ts';
+import { freePort, waitForPort } from '../test/helpers/ports.ts';
+import { type RunningProcess, startProcess } from '../test/helpers/process.ts';
+import { startRedis } from '../test/helpers/redis.ts';
+import { temporaryDirectory } from '../test/helpers/temporary.ts';
+import type { Stoppable } from './resources.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+export interface Server {
+  readonly port: number;
+  readonly pid: number;
+  stop(): Promise<unknown>;
+}
+
+/** Where the bridge keeps its state, and how durably. */
+export const STORES = ['SQLite', 'Redis everysec', 'Redis always'] as const;
+export type StoreName = (typeof STORES)[number];
+
+/** The broker of all contestants. Nothing in it may wait for a limit: they are what is compared, not its settings. */
+export function startBroker(): Promise<Mosquitto> {
+  const unlimited = ['max_inflight_messages 0', 'max_queued_messages 0', 'set_tcp_nodelay true'];
+  // A line for each packet would cost more than the packet; "running" is information.
+  const quiet = ['log_type none', 'log_type information'];
+  return startMosquitto({ config: [...unlimited, ...quiet] });
+}
+
+/** Starts a program of the project as a process of its own, with `PORT` in its environment; resolves when it listens. */
+export async function startServer(
+  script: string,
+  env: Readonly<Record<string, string>>,
+  nodeArguments: readonly string[] = [],
+): Promise<Server> {
+  const port = await freePort();
+  const child = await startProcess(process.execPath, [...nodeArguments, join(ROOT, script)], {
+    cwd: ROOT,
+    env: { ...env, PORT: String(port) },
+  });
+  await Promise.race([waitForPort(port), endedEarly(child, script)]);
+  return { port, pid: child.pid, stop: () => child.stop(10_000) };
+}
+
+async function endedEarly(child: RunningProcess, script: string): Promise<never> {
+  await child.exited;
+  throw new Error(`${script} ended:\n${child.output()}`);
+}
+
+/** The bridge itself, over a store of its own; what it stands on goes to `own`, and so does the bridge. */
+export async function startBridge(
+  store: StoreName,
+  options: {
+    readonly mqttUrl: string;
+    readonly own: <Resource extends Stoppable>(resource: Resource) => Resource;
+    /** Directory for a CPU profile, or null. */
+    readonly profile: string | null;
+  },
+): Promise<Server> {
+  const { mqttUrl, own, profile } = options;
+  const environment = {
+    HOST: '127.0.0.1',
+    STORE_URL: await storeUrl(store, own),
+    BRIDGE_SECRET_KEY: randomBytes(32).toString('base64'),
+    MQTT_URL: mqttUrl,
+    LOG_LEVEL: 'warn',
+  };
+  const profiling = profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profile, store.replace(' ', '-'))}`];
+  return own(await startServer('src/server.ts', environment, profiling));
+}
+
+async function storeUrl(store: StoreName, own: <R extends Stoppable>(resource: R) => R): Promise<string> {
+  switch (store) {
+    case 'SQLite':
+      return `sqlite:${join(temporaryDirectory('bench'), 'bridge.db')}`;
+    case 'Redis everysec':
+      return own(await startRedis({ appendfsync: 'everysec' })).url;
+    case 'Redis always':
+      return own(await startRedis({ appendfsync: 'always' })).url;
+  }
+}

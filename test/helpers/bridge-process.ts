@@ -1,0 +1,108 @@
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request as sendRequest } from 'node:http';
+import { join } from 'node:path';
+import { freePort } from './ports.ts';
+import { type ProcessExit, type RunningProcess, startProcess } from './process.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+const SERVER = join(import.meta.dirname, '../../src/server.ts');
+
+/** Of the machine that runs the tests; the bridge must not see them. */
+const UNSET = {
+  ...{ STORE_URL: undefined, STORE_PREFIX: undefined, MQTT_URL: undefined, BRIDGE_CONFIG: undefined },
+  ...{ ALLOW_URLS: undefined, BRIDGE_API_KEY: undefined, BRIDGE_SECRET_KEY: undefined, BRIDGE_MODE: undefined },
+  ...{ NODE_ID: undefined, LEASE_TTL_MS: undefined, MAX_PAYLOAD: undefined, REQUIRE_TLS: undefined },
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface RequestOptions {
+  /** Sent as `application/json`. */
+  readonly json?: unknown;
+  readonly body?: string | Uint8Array;
+  readonly headers?: OutgoingHttpHeaders;
+}
+
+export interface Answer<T> {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly bytes: Buffer;
+  readonly text: string;
+  /** The JSON in the body; undefined when the body is not JSON. It is the test that says, and asserts, its shape. */
+  readonly json: T;
+}
+
+export interface BridgeProcess {
+  readonly url: string;
+  /** Its working directory, in which it keeps its data. */
+  readonly directory: string;
+  readonly pid: number;
+  /** What it wrote since it was last started. */
+  output(): string;
+  /** Sends the path as it is written here: nothing is normalised. */
+  request<T = unknown>(method: string, path: string, options?: RequestOptions): Promise<Answer<T>>;
+  /** SIGKILL. */
+  kill(): Promise<ProcessExit>;
+  /** SIGTERM; SIGKILL after the 10 s that it has to end by itself. */
+  stop(): Promise<ProcessExit>;
+  /** Stops it when it still runs, and starts it again on the same data and port. */
+  restart(): Promise<void>;
+}
+
+/** Runs the real server as its own process in a new temporary directory, and waits until it answers. */
+export async function startBridgeProcess({ env = {} }: { readonly env?: Environment } = {}): Promise<BridgeProcess> {
+  const directory = temporaryDirectory('bridge');
+  const port = await freePort();
+  const launch = async () => {
+    const child = await launchBridge(directory, { PORT: String(port), ...env });
+    await child.waitForOutput(/"msg":"listening"/);
+    return child;
+  };
+  const stop = () => server.stop(10_000);
+  let server = await launch();
+  return {
+    url: `http://127.0.0.1:${port}`,
+    directory,
+    get pid() {
+      return server.pid;
+    },
+    output: () => server.output(),
+    request: (method, path, options) => send(port, method, path, options),
+    kill: () => server.kill(),
+    stop,
+    async restart() {
+      await stop();
+      server = await launch();
+    },
+  };
+}
+
+/** Starts the server without waiting for it: for those that refuse to start. */
+export function launchBridge(directory: string, env: Environment): Promise<RunningProcess> {
+  return startProcess(process.execPath, [SERVER], { cwd: directory, env: { ...UNSET, ...env } });
+}
+
+function send<T>(
+  port: number,
+  method: string,
+  path: string,
+  { json, body, headers = {} }: RequestOptions = {},
+): Promise<Answer<T>> {
+  const content = json === undefined ? body : JSON.stringify(json);
+  const type = json === undefined ? {} : { 'content-type': 'application/json' };
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port, method, path, headers: { ...type, ...headers }, agent: false };
+    const outgoing = sendRequest(options, async (response) => {
+      try {
+        const bytes = Buffer.concat(await response.toArray());
+        const text = bytes.toString();
+        const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
+        const parsed = (isJson ? JSON.parse(text) : undefined) as T;
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, bytes, text, json: parsed });
+      } catch (error) {
+        reject(error);
+      }
+    });
+    outgoing.on('error', reject);
+    outgoing.end(content);
+  });
+}
