@@ -1,17 +1,20 @@
-import { connectAsync } from 'mqtt';
+import type { Mosquitto } from '../test/helpers/mosquitto.ts';
 import { mosquittoPub } from '../test/helpers/mosquitto-clients.ts';
 import { cpuSeconds } from './cpu-time.ts';
-import { callJson } from './json-http.ts';
+import { bridge, type InboundContestant, receiver, type Session, TOPIC } from './inbound-contestants.ts';
 import type { Options } from './options.ts';
-import { withResources } from './resources.ts';
-import { type Server, STORES, type StoreName, startBridge, startBroker, startServer } from './servers.ts';
-import { PUBACK, PUBCOMP, startWireTap } from './wire-tap.ts';
+import { type Own, withResources } from './resources.ts';
+import { STORES, type StoreName, startBridge, startBroker, startServer } from './servers.ts';
+import { PUBACK, PUBCOMP, startWireTap, type WireTap } from './wire-tap.ts';
 
-const PAYLOAD_BYTES = 100;
-const TOPIC = 'bench/in';
+export const PAYLOAD_BYTES = 100;
+/**
+ * In flight at QoS 2. Mosquitto searches what is in flight for every acknowledgement, and PUBREC finds its message only
+ * behind all that wait for PUBCOMP: unbounded, a backlog would measure that search.
+ */
+export const MAX_INFLIGHT_QOS2 = 1_000;
 /** Milliseconds that taking in a backlog may last before the run is given up. */
 const DEADLINE = 60_000;
-const SESSION_EXPIRY = 600;
 
 export interface InboundMeasured {
   readonly messagesPerSecond: number;
@@ -26,16 +29,12 @@ export interface InboundResult {
   readonly rounds: readonly InboundMeasured[];
 }
 
-/** Who takes in a backlog. `id` names a session and whatever it belongs to. */
-interface Contestant {
-  readonly store: StoreName | null;
-  readonly pid: number;
-  /** Makes a session that is subscribed to the topic, and leaves it. */
-  park(id: string, qos: 1 | 2): Promise<unknown>;
-  attach(id: string): Promise<unknown>;
-  /** How many messages it has. */
-  received(id: string): Promise<unknown>;
-  remove(id: string): Promise<unknown>;
+/** A QoS with its own broker, and how the end of a message is seen there. */
+interface Lane {
+  readonly qos: 1 | 2;
+  readonly broker: Mosquitto;
+  readonly tap: WireTap;
+  readonly lastPacket: typeof PUBACK | typeof PUBCOMP;
 }
 
 /**
@@ -47,88 +46,67 @@ export function compareInbound(
   progress: (text: string) => void,
 ): Promise<readonly InboundResult[]> {
   return withResources(async (own) => {
-    const broker = own(await startBroker());
-    const tap = own(await startWireTap(broker.port));
-    const receiver = own(await startServer('bench/servers/receiver.ts', { MQTT_URL: tap.url }));
-    const contestants = [onlyReceiving(receiver, broker.url)];
+    const lanes = [await startLane(1, PUBACK, own), await startLane(2, PUBCOMP, own)];
+    const mqttUrl = lanes[0]?.broker.url ?? '';
+    const contestants = [receiver(own(await startServer('bench/servers/receiver.ts', {})))];
     for (const store of STORES) {
-      contestants.push(bridge(await startBridge(store, { mqttUrl: tap.url, own, profile }), store));
+      contestants.push(bridge(await startBridge(store, { mqttUrl, own, profile }), store));
     }
 
-    const results = ([1, 2] as const).flatMap((qos) =>
-      contestants.map((contestant) => ({ contestant, qos, rounds: [] as InboundMeasured[] })),
+    const entries = lanes.flatMap((lane) =>
+      contestants.map((contestant) => ({ lane, contestant, rounds: [] as InboundMeasured[] })),
     );
-    const backlog = `${'x'.repeat(PAYLOAD_BYTES)}\n`.repeat(plan.inboundMessages);
     // The first round warms everyone up and is not counted.
     for (let round = 0; round <= plan.inboundRounds; round += 1) {
       progress(round === 0 ? 'inbound: warm-up' : `inbound: round ${round} of ${plan.inboundRounds}`);
-      for (const qos of [1, 2] as const) {
-        const id = (index: number) => `in-${round}-${qos}-${index}`;
-        for (const [index, contestant] of contestants.entries()) await contestant.park(id(index), qos);
-        await mosquittoPub(broker, ['-V', '5', '-t', TOPIC, '-q', String(qos), '-l'], { stdin: backlog });
-        const order = [...contestants.entries()];
-        for (const [index, contestant] of round % 2 === 1 ? order : order.reverse()) {
-          const all = tap.time(qos === 1 ? PUBACK : PUBCOMP, plan.inboundMessages, DEADLINE);
-          const cpuBefore = cpuSeconds(contestant.pid);
-          const [milliseconds] = await Promise.all([all, contestant.attach(id(index))]);
-          const cpu = cpuSeconds(contestant.pid) - cpuBefore;
-          const received = await contestant.received(id(index));
-          if (received !== plan.inboundMessages) {
-            throw new Error(`${contestant.store}: ${received} of ${plan.inboundMessages} messages were taken in`);
-          }
-          await contestant.remove(id(index));
-          if (round === 0) continue;
-          const result = results.find((known) => known.contestant === contestant && known.qos === qos);
-          result?.rounds.push({
-            messagesPerSecond: (plan.inboundMessages / milliseconds) * 1000,
-            cpuPer1000: (cpu / plan.inboundMessages) * 1000,
-          });
+      const order = round % 2 === 0 ? contestants : contestants.toReversed();
+      for (const lane of lanes) {
+        const measured = await runRound(lane, order, plan.inboundMessages[lane.qos], `round${round}`);
+        if (round === 0) continue;
+        for (const entry of entries) {
+          const own = entry.lane === lane ? measured.get(entry.contestant) : undefined;
+          if (own !== undefined) entry.rounds.push(own);
         }
       }
     }
-    return results.map(({ contestant: { store }, qos, rounds }) => ({ store, qos, rounds }));
+    return entries.map(({ lane: { qos }, contestant: { store }, rounds }) => ({ store, qos, rounds }));
   });
 }
 
-function bridge({ port, pid }: Server, store: StoreName): Contestant {
-  const path = (id: string) => `/v1/connections/${id}`;
-  return {
-    store,
-    pid,
-    async park(id, qos) {
-      const subscriptions = [{ filter: TOPIC, qos }];
-      await callJson(port, 'PUT', path(id), { sessionExpiryInterval: SESSION_EXPIRY, subscriptions });
-      await callJson(port, 'POST', `${path(id)}/detach`);
-    },
-    attach: (id) => callJson(port, 'POST', `${path(id)}/attach`),
-    async received(id) {
-      const view = (await callJson(port, 'GET', path(id))) as { queue: { depth: number } };
-      return view.queue.depth;
-    },
-    remove: (id) => callJson(port, 'DELETE', path(id)),
-  };
+async function startLane(qos: 1 | 2, lastPacket: Lane['lastPacket'], own: Own): Promise<Lane> {
+  const broker = own(await startBroker(qos === 1 ? 0 : MAX_INFLIGHT_QOS2));
+  return { qos, broker, tap: own(await startWireTap(broker.port)), lastPacket };
 }
 
-function onlyReceiving({ port, pid }: Server, brokerUrl: string): Contestant {
-  return {
-    store: null,
-    pid,
-    async park(id, qos) {
-      const client = await connectAsync(brokerUrl, {
-        clientId: id,
-        protocolVersion: 5,
-        clean: false,
-        properties: { sessionExpiryInterval: SESSION_EXPIRY },
-        reconnectPeriod: 0,
-      });
-      await client.subscribeAsync(TOPIC, { qos });
-      await client.endAsync();
-    },
-    attach: (id) => callJson(port, 'POST', `/${id}/attach`),
-    async received(id) {
-      const view = (await callJson(port, 'GET', `/${id}`)) as { received: number };
-      return view.received;
-    },
-    remove: (id) => callJson(port, 'DELETE', `/${id}`),
-  };
+/** Gives every contestant the same backlog, and lets them take it in one after the other. */
+async function runRound(
+  { qos, broker, tap, lastPacket }: Lane,
+  contestants: readonly InboundContestant[],
+  count: number,
+  round: string,
+): Promise<ReadonlyMap<InboundContestant, InboundMeasured>> {
+  const sessions = new Map<InboundContestant, Session>();
+  for (const [index, contestant] of contestants.entries()) {
+    const session = { id: `${round}-${qos}-${index}`, url: tap.url, qos };
+    await contestant.park(session);
+    sessions.set(contestant, session);
+  }
+  const stdin = `${'x'.repeat(PAYLOAD_BYTES)}\n`.repeat(count);
+  await mosquittoPub(broker, ['-V', '5', '-t', TOPIC, '-q', String(qos), '-l'], { stdin });
+
+  const measured = new Map<InboundContestant, InboundMeasured>();
+  for (const [contestant, session] of sessions) {
+    const all = tap.time(lastPacket, count, DEADLINE);
+    const cpuBefore = cpuSeconds(contestant.pid);
+    const [milliseconds] = await Promise.all([all, contestant.attach(session)]);
+    const cpu = cpuSeconds(contestant.pid) - cpuBefore;
+    const received = await contestant.received(session);
+    if (received !== count) throw new Error(`${contestant.store}: ${received} of ${count} messages were taken in`);
+    await contestant.remove(session);
+    measured.set(contestant, {
+      messagesPerSecond: (count / milliseconds) * 1000,
+      cpuPer1000: (cpu / count) * 1000,
+    });
+  }
+  return measured;
 }

@@ -34,7 +34,9 @@ export function reportInbound(figures: readonly InboundFigures[], plan: Plan): s
     times(line.toReceiving),
   ]);
   const header = ['', 'QoS', 'messages/s', 'CPU ms/1,000', '× receiving'];
-  const conditions = `a backlog of ${whole(plan.inboundMessages)} messages of ${PAYLOAD_BYTES} bytes, one connection; medians of ${plan.inboundRounds} rounds`;
+  const { 1: atQos1, 2: atQos2 } = plan.inboundMessages;
+  const backlog = `a backlog of ${whole(atQos1)} messages of ${PAYLOAD_BYTES} bytes (QoS 2: ${whole(atQos2)})`;
+  const conditions = `${backlog}, one connection; medians of ${plan.inboundRounds} rounds`;
   return `Inbound: ${conditions}\n\n${formatTable(header, rows)}\n`;
 }
 

@@ -5,7 +5,7 @@ import { freePort, waitForPort } from '../test/helpers/ports.ts';
 import { type RunningProcess, startProcess } from '../test/helpers/process.ts';
 import { startRedis } from '../test/helpers/redis.ts';
 import { temporaryDirectory } from '../test/helpers/temporary.ts';
-import type { Stoppable } from './resources.ts';
+import type { Own } from './resources.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -19,12 +19,15 @@ export interface Server {
 export const STORES = ['SQLite', 'Redis everysec', 'Redis always'] as const;
 export type StoreName = (typeof STORES)[number];
 
-/** The broker of all contestants. Nothing in it may wait for a limit: they are what is compared, not its settings. */
-export function startBroker(): Promise<Mosquitto> {
-  const unlimited = ['max_inflight_messages 0', 'max_queued_messages 0', 'set_tcp_nodelay true'];
+/**
+ * A broker whose limits are not what is measured: its queues are unbounded, and so is what may be in flight, unless a
+ * bound is given.
+ */
+export function startBroker(maxInflight = 0): Promise<Mosquitto> {
+  const limits = [`max_inflight_messages ${maxInflight}`, 'max_queued_messages 0', 'set_tcp_nodelay true'];
   // A line for each packet would cost more than the packet; "running" is information.
   const quiet = ['log_type none', 'log_type information'];
-  return startMosquitto({ config: [...unlimited, ...quiet] });
+  return startMosquitto({ config: [...limits, ...quiet] });
 }
 
 /** Starts a program of the project as a process of its own, with `PORT` in its environment; resolves when it listens. */
@@ -52,7 +55,7 @@ export async function startBridge(
   store: StoreName,
   options: {
     readonly mqttUrl: string;
-    readonly own: <Resource extends Stoppable>(resource: Resource) => Resource;
+    readonly own: Own;
     /** Directory for a CPU profile, or null. */
     readonly profile: string | null;
   },
@@ -63,13 +66,14 @@ export async function startBridge(
     STORE_URL: await storeUrl(store, own),
     BRIDGE_SECRET_KEY: randomBytes(32).toString('base64'),
     MQTT_URL: mqttUrl,
+    ALLOW_URLS: 'mqtt://127.0.0.1:*',
     LOG_LEVEL: 'warn',
   };
   const profiling = profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profile, store.replace(' ', '-'))}`];
   return own(await startServer('src/server.ts', environment, profiling));
 }
 
-async function storeUrl(store: StoreName, own: <R extends Stoppable>(resource: R) => R): Promise<string> {
+async function storeUrl(store: StoreName, own: Own): Promise<string> {
   switch (store) {
     case 'SQLite':
       return `sqlite:${join(temporaryDirectory('bench'), 'bridge.db')}`;

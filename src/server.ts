@@ -46,7 +46,10 @@ async function serve(config: Config, composition: Composition, log: pino.Logger)
   const { bridge, validateConnection } = composition;
   let app: App;
   try {
-    const tls = config.tls && { cert: readFileSync(config.tls.certFile), key: readFileSync(config.tls.keyFile) };
+    const tls = config.tls && {
+      cert: readPem('TLS_CERT', config.tls.certFile),
+      key: readPem('TLS_KEY', config.tls.keyFile),
+    };
     app = await buildApp({ bridge, validateConnection, maxPayload, apiKey, listen: { host, port }, log, tls });
     await bridge.start();
     await app.listen({ host, port, listenTextResolver: () => 'listening' });
@@ -57,6 +60,14 @@ async function serve(config: Config, composition: Composition, log: pino.Logger)
   stopOnSignals(app, composition, log);
   const { port: actual } = app.server.address() as AddressInfo;
   process.stdout.write(greeting({ ...config, port: actual, devBroker: composition.devBroker }));
+}
+
+function readPem(variable: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new Error(`${variable} names a file that cannot be read: ${path}.`, { cause });
+  }
 }
 
 function stopOnSignals(app: App, composition: Composition, log: pino.Logger): void {

@@ -13,21 +13,24 @@ interface Receiver {
 const app = Fastify();
 const receivers = new Map<string, Receiver>();
 
-app.post<{ Params: { id: string } }>('/:id/attach', async ({ params: { id } }) => {
-  const client = connect(process.env.MQTT_URL ?? '', {
-    clientId: id,
-    protocolVersion: 5,
-    clean: false,
-    properties: { sessionExpiryInterval: 600 },
-    reconnectPeriod: 0,
-  });
-  const receiver = { client, received: 0 };
-  client.on('message', () => {
-    receiver.received += 1;
-  });
-  receivers.set(id, receiver);
-  return { attached: true };
-});
+app.post<{ Params: { id: string }; Body: { url: string } }>(
+  '/:id/attach',
+  async ({ params: { id }, body: { url } }) => {
+    const client = connect(url, {
+      clientId: id,
+      protocolVersion: 5,
+      clean: false,
+      properties: { sessionExpiryInterval: 600 },
+      reconnectPeriod: 0,
+    });
+    const receiver = { client, received: 0 };
+    client.on('message', () => {
+      receiver.received += 1;
+    });
+    receivers.set(id, receiver);
+    return { attached: true };
+  },
+);
 
 app.get<{ Params: { id: string } }>('/:id', async ({ params: { id } }) => ({
   received: receivers.get(id)?.received ?? 0,

@@ -2,7 +2,7 @@ import { generateClientId } from '../mqtt/client-id.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { connectOptions } from './connect-options.ts';
 import type { BrokerProfile } from './dependencies.ts';
-import { dial } from './dial.ts';
+import { dial, NO_HANDLERS } from './dial.ts';
 import { problemOfFailure } from './link-problems.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
 
@@ -17,9 +17,8 @@ export async function assignClientId(
   if (parameters.protocolVersion !== '5.0') return generateClientId();
   const { will: _will, ...rest } = parameters;
   const question = { ...rest, clientId: '', sessionExpiryInterval: 0 };
-  const ignore = { onPacket: () => {}, onBatchEnd: () => {}, onDrain: () => {}, onClose: () => {} };
   try {
-    const link = await dial(connectOptions(question, profile, true), new PacketIdentifiers(), ignore);
+    const link = await dial(connectOptions(question, profile, true), new PacketIdentifiers(), NO_HANDLERS);
     await link.disconnect();
     return link.connack.properties?.assignedClientIdentifier ?? generateClientId();
   } catch (error) {

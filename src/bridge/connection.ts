@@ -1,13 +1,15 @@
 import { Problem } from '../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
-import { reasonName } from '../mqtt/reason-codes.ts';
+import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
-import type { Connack, ConnectionState, StateReason, SubscriptionView } from '../schemas/connection-view.ts';
+import type { SubscriptionView } from '../schemas/subscription.ts';
+import { Attachment, type Ending } from './attachment.ts';
 import { backoffMs } from './backoff.ts';
+import { toConnack } from './connack.ts';
 import { connectOptions, isPersistent, startsClean } from './connect-options.ts';
 import type { BridgeDependencies } from './dependencies.ts';
-import { dial } from './dial.ts';
-import { Inbound } from './inbound.ts';
+import { discardSession } from './discard-session.ts';
+import type { LinkEnd } from './link-end.ts';
 import {
   isWorthRetrying,
   notOwner,
@@ -16,33 +18,19 @@ import {
   stateReason,
   storeProblem,
 } from './link-problems.ts';
-import type { ConnectOptions, LinkEnd, LinkHandlers, MqttLink } from './mqtt-client.ts';
 import { Mutex } from './mutex.ts';
 import { Outbound } from './outbound.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
-import { toUserProperties } from './packets.ts';
-import type { Fence, Key, Lease } from './ports.ts';
-import { readServerLimits } from './server-limits.ts';
-import { initialStatus, readStatus, type SessionStatus } from './session-status.ts';
-import { SubscriptionTable } from './subscription-table.ts';
+import type { Key, Lease } from './ports.ts';
+import { Session } from './session.ts';
+import type { SessionStatus } from './session-status.ts';
 import { TakeoverDetector } from './takeover.ts';
+import { unlessAborted } from './waiting.ts';
 
 export type ConnectionDependencies = Pick<
   BridgeDependencies,
   'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'
 >;
-
-/** How a network connection is ended by us. */
-export interface Ending {
-  /** `drop`: without DISCONNECT on 3.x, with 0x04 on v5, so that the broker publishes the Will. */
-  will?: 'send';
-  /** v5: seconds that the session is to live on from now. */
-  sessionExpiryInterval?: number;
-}
-
-const DISCONNECT_WITH_WILL = 0x04;
-/** How long a graceful end waits for acknowledgements that are under way, each way. */
-const DRAIN_DEADLINE_MS = 2_000;
 
 /**
  * One Connection's life in this process: lease, network connection, session, and the way back after a failure. What it
@@ -51,31 +39,28 @@ const DRAIN_DEADLINE_MS = 2_000;
 export class Connection {
   readonly key: Key;
   readonly #deps: ConnectionDependencies;
+  /** What changes the network connection is done one after the other. */
   readonly #mutex = new Mutex();
   readonly #identifiers = new PacketIdentifiers();
+  readonly #session: Session;
   readonly #outbound: Outbound;
   readonly #takeovers = new TakeoverDetector();
   #parameters: ConnectionParameters;
-  #table = new SubscriptionTable([]);
-  #status: SessionStatus = initialStatus(Date.now());
-  #generation = 0;
-  #lease: Lease | null = null;
-  #link: MqttLink | null = null;
-  #inbound: Inbound | null = null;
-  #connectedAt = 0;
+  #attachment: Attachment | null = null;
+  /** Aborted by what must not wait for a broker that does not answer: ending, or connecting otherwise. */
+  #interrupt = new AbortController();
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
-  /** Aborted by what must not wait for a broker that does not answer: ending, or connecting otherwise. */
-  #interrupt = new AbortController();
 
   constructor(key: Key, parameters: ConnectionParameters, dependencies: ConnectionDependencies) {
     this.key = key;
     this.#parameters = parameters;
     this.#deps = dependencies;
+    this.#session = new Session(key, dependencies);
     this.#outbound = new Outbound({
       exchanges: dependencies.store.exchanges,
-      fence: () => this.#fence(),
+      fence: () => this.#session.fence(),
       identifiers: this.#identifiers,
       protocolVersion: parameters.protocolVersion,
       onFailure: (error) => this.#onStoreFailure(error),
@@ -86,34 +71,21 @@ export class Connection {
     return this.#parameters;
   }
   get lease(): Lease | null {
-    return this.#lease;
-  }
-  get state(): ConnectionState {
-    return this.#status.state;
-  }
-  get since(): number {
-    return this.#status.since;
-  }
-  get reason(): StateReason | null {
-    return this.#status.reason;
-  }
-  get connack(): Connack | null {
-    return this.#status.connack;
+    return this.#session.lease;
   }
   get generation(): number {
-    return this.#generation;
+    return this.#session.generation;
+  }
+  get status(): Readonly<SessionStatus> {
+    return this.#session.status;
   }
   get subscriptions(): SubscriptionView[] {
-    return this.#table.view(this.#parameters.subscriptions ?? []);
+    return this.#session.table.view(this.#parameters.subscriptions ?? []);
   }
 
-  /** Reads what the store knows of the session. An owner that was online before is not any more. */
-  async load(): Promise<void> {
-    const session = await this.#deps.store.inbound.loadSession(this.key);
-    this.#generation = session?.generation ?? 0;
-    this.#status = readStatus(session, this.#status.since);
-    this.#table = new SubscriptionTable(this.#status.granted);
-    if (this.#status.state === 'online') this.#setState('connecting', null);
+  /** Reads what the store knows of the session. */
+  load(): Promise<void> {
+    return this.#session.load();
   }
 
   /** Attaches now; resolves when online. Rejects with the problem, and goes on trying if time may mend it. */
@@ -123,65 +95,66 @@ export class Connection {
 
   /** Ends the network connection and stays detached. */
   detach(ending: Ending = {}): Promise<void> {
-    this.#interrupt.abort();
+    this.#interruptAttempt();
     return this.#mutex.run(async () => {
       this.#cancelRetry();
-      await this.#endLink(ending);
-      this.#status.wanted = false;
-      this.#setState('parked', { code: 'detached', detail: 'Detached by request' });
-      await this.#saveStatus();
-      await this.#releaseLease();
+      await this.#end(ending);
+      this.#session.set({ wanted: false });
+      this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
+      await this.#session.save();
+      await this.#session.release();
     });
   }
 
   /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
   update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
-    if (reattach) this.#interrupt.abort();
+    if (reattach) this.#interruptAttempt();
     return this.#mutex.run(async () => {
-      const wasAttached = this.#link !== null;
       if (reattach) {
         this.#cancelRetry();
-        await this.#endLink({});
+        await this.#end();
       }
       this.#parameters = parameters;
-      if (this.#link !== null) await this.#applySubscriptions(this.#link);
-      else if (reattach && (wasAttached || this.#status.wanted)) await this.#attach();
+      if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
+      else if (reattach && this.#session.status.wanted) await this.#attach();
     });
   }
 
-  /** Asks the broker for these filters again, although it may have granted them before. Resolves after SUBACK. */
+  /**
+   * Asks the broker for these filters, although it may have granted them before. Resolves after SUBACK; false when
+   * detached, and they wait for the next attach.
+   */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
     return this.#mutex.run(async () => {
       this.#parameters = parameters;
-      if (this.#link === null) return false;
-      for (const filter of filters) this.#table.forget(filter);
-      await this.#applySubscriptions(this.#link);
+      if (this.#attachment === null) return false;
+      for (const filter of filters) this.#session.table.forget(filter);
+      await this.#applySubscriptions(this.#attachment);
       return true;
     });
   }
 
   /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
   publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
-    if (this.#stopped) return Promise.reject(new Problem('shutting-down', { retryAfter: 5 }));
-    const { state } = this.#status;
+    if (this.#stopped) return Promise.reject(shuttingDown());
+    const { state } = this.#session.status;
     if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#notUsable());
+    if (message.properties !== undefined && this.#parameters.protocolVersion !== '5.0') {
+      return Promise.reject(propertiesNeedVersion5(this.#parameters.protocolVersion));
+    }
     // How the attempt ends shows in the state; the publish has its own deadline.
     if (state === 'parked') this.attach().catch(() => undefined);
     return this.#outbound.publish(message, timeoutMs);
   }
 
-  /**
-   * Ends for good: disconnects and makes the broker forget the session. False when the broker could not be reached for
-   * that.
-   */
+  /** Ends for good, and makes the broker forget the session; false when it could not be reached for that. */
   discard(ending: Ending = {}): Promise<boolean> {
     this.#refuseWork();
     return this.#mutex.run(async () => {
-      const persistent = isPersistent(this.#parameters) && (this.#generation > 0 || !this.#status.wanted);
-      const endsSession = this.#link !== null && this.#parameters.protocolVersion === '5.0';
-      await this.#halt(endsSession && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
-      if (!persistent || endsSession) return true;
-      return this.#discardParked();
+      const persistent = isPersistent(this.#parameters) && this.#session.generation > 0;
+      const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
+      await this.#halt(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
+      return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile());
     });
   }
 
@@ -193,24 +166,22 @@ export class Connection {
 
   /** The lease went to somebody else: nothing may be sent or acknowledged any more. */
   leaseLost(): void {
-    this.#lease = null;
-    this.#link?.disconnect().catch(() => undefined);
-    this.#link = null;
-    this.#inbound?.stop();
-    this.#outbound.close();
-    if (this.#status.state === 'online') this.#setState('offline', stateReason(notOwner()));
+    this.#session.lose();
+    this.#attachment?.abandon();
+    this.#attachment = null;
+    this.#session.setState('offline', stateReason(notOwner()));
     this.#scheduleRetry();
   }
 
   async #attach(): Promise<void> {
-    if (this.#stopped) throw new Problem('shutting-down', { retryAfter: 5 });
-    if (this.#link?.alive) return;
+    if (this.#stopped) throw shuttingDown();
+    if (this.#attachment?.link.alive) return;
     this.#cancelRetry();
     this.#interrupt = new AbortController();
     try {
-      await this.#ensureLease();
-      this.#status.wanted = true;
-      if (this.#status.state !== 'offline') this.#setState('connecting', null);
+      await this.#session.acquire();
+      this.#session.set({ wanted: true });
+      if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
       await this.#connect();
       this.#failures = 0;
     } catch (error) {
@@ -223,170 +194,107 @@ export class Connection {
     const problem = problemOfFailure(error, version);
     if (problem.type === 'internal') this.#deps.log.error({ err: error, key: this.key }, 'attaching failed');
     if (!isWorthRetrying(error, version)) {
-      this.#setState('refused', stateReason(problem));
+      this.#session.setState('refused', stateReason(problem));
       this.#outbound.refuseWaiting(this.#notUsable());
     } else {
-      if (this.#status.state !== 'takenOver') this.#setState('offline', stateReason(problem));
+      this.#session.setState('offline', stateReason(problem));
       this.#scheduleRetry();
     }
-    this.#saveStatus().catch(() => undefined);
+    this.#session.save().catch(() => undefined);
     return problem;
   }
 
   async #connect(): Promise<void> {
-    const clean = startsClean(this.#parameters, this.#generation === 0);
-    const inbound = new Inbound({
-      store: this.#deps.store,
-      fence: this.#fence(),
-      limits: () => this.#parameters.queue,
-      maxPayload: this.#deps.maxPayload,
-      onFailure: (error) => this.#onStoreFailure(error),
+    const clean = startsClean(this.#parameters, this.#session.generation === 0);
+    const attachment = await Attachment.connect({
+      addresses: connectOptions(this.#parameters, this.#profile(), clean),
+      identifiers: this.#identifiers,
+      inbound: {
+        store: this.#deps.store,
+        fence: this.#session.fence(),
+        limits: () => this.#parameters.queue,
+        maxPayload: this.#deps.maxPayload,
+        onFailure: (error) => this.#onStoreFailure(error),
+      },
+      outbound: this.#outbound,
+      onLost: (end, connectedAt) => this.#onLost(end, connectedAt),
+      signal: this.#interrupt.signal,
     });
-    const link = await dial(this.#options(clean), this.#identifiers, this.#handlers(inbound), this.#interrupt.signal);
-    this.#link = link;
-    this.#inbound = inbound;
-    this.#connectedAt = Date.now();
+    this.#attachment = attachment;
     try {
-      await this.#openSession(link, inbound, clean);
+      await this.#openSession(attachment, clean);
+      await this.#applySubscriptions(attachment);
     } catch (error) {
-      // Its end is told by what is thrown, not by `onClose`.
-      this.#link = null;
-      this.#inbound = null;
-      inbound.stop();
-      this.#outbound.close();
-      link.destroy('The session could not be opened');
+      this.#attachment = null;
+      attachment.abandon();
       throw error;
     }
   }
 
   /** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
-  async #openSession(link: MqttLink, inbound: Inbound, clean: boolean): Promise<void> {
-    const { store } = this.#deps;
+  async #openSession(attachment: Attachment, clean: boolean): Promise<void> {
     // 3.1 has no Session Present flag: taking the session for a new one can repeat messages, but never swallow one.
-    const present = link.connack.sessionPresent && !clean && this.#generation > 0;
-    this.#status.connack = toConnack(link, this.#parameters);
-    if (!present) {
-      this.#table.reset();
-      this.#status.granted = [];
-      this.#generation = await store.inbound.beginGeneration(this.#fence(), { ...this.#status });
-    }
-    const former = await store.exchanges.load(this.#fence(), this.#generation);
-    inbound.open(link, this.#generation);
-    this.#setState('online', null);
-    this.#outbound.open(link, {
-      limits: readServerLimits(link.connack),
-      generation: this.#generation,
-      present,
-      former,
-    });
-    await this.#applySubscriptions(link);
+    const present = attachment.connack.sessionPresent && !clean && this.#session.generation > 0;
+    this.#session.set({ connack: toConnack(attachment.connack, this.#parameters.protocolVersion) });
+    if (!present) await this.#session.begin();
+    const { generation } = this.#session;
+    const former = await this.#deps.store.exchanges.load(this.#session.fence(), generation);
+    if (!attachment.link.alive) throw problemOfEnd(attachment.link.end, this.#parameters.protocolVersion);
+    attachment.open({ generation, present, former });
+    this.#session.setState('online', null);
   }
 
-  async #applySubscriptions(link: MqttLink): Promise<void> {
+  async #applySubscriptions({ link }: Attachment): Promise<void> {
     const { connectTimeout, protocolVersion, subscriptions = [] } = this.#parameters;
     const deadline = setTimeout(() => link.destroy('The broker sent no SUBACK in time'), connectTimeout * 1000);
     try {
-      await unlessAborted(this.#interrupt.signal, this.#table.apply(link, subscriptions, protocolVersion));
+      const applying = this.#session.table.apply(link, subscriptions, protocolVersion);
+      await unlessAborted(this.#interrupt.signal, applying);
+    } catch (error) {
+      throw problemOfFailure(error, protocolVersion);
     } finally {
       clearTimeout(deadline);
-      this.#status.granted = this.#table.granted;
     }
-    await this.#saveStatus();
+    await this.#session.save();
   }
 
-  #handlers(inbound: Inbound): LinkHandlers {
-    return {
-      onPacket: (packet) => {
-        if (packet.cmd === 'publish' || packet.cmd === 'pubrel') inbound.take(packet);
-        else this.#outbound.onAck(packet);
-      },
-      onBatchEnd: () => inbound.flush(),
-      onDrain: () => this.#outbound.onDrain(),
-      onClose: (end) => {
-        inbound.stop();
-        if (this.#inbound === inbound) this.#onLinkClosed(end);
-      },
-    };
-  }
-
-  #onLinkClosed(end: LinkEnd): void {
-    this.#link = null;
-    this.#inbound = null;
-    this.#outbound.close();
-    const now = Date.now();
+  #onLost(end: LinkEnd, connectedAt: number): void {
+    this.#attachment = null;
     const reason = stateReason(problemOfEnd(end, this.#parameters.protocolVersion));
-    if (this.#takeovers.isTakeover(end, this.#connectedAt, now)) {
-      this.#setState('takenOver', { ...reason, code: 'taken-over' });
+    if (this.#takeovers.isTakeover(end, connectedAt, Date.now())) {
+      this.#session.setState('takenOver', { ...reason, code: 'taken-over' });
       this.#outbound.refuseWaiting(this.#notUsable());
     } else {
-      this.#setState('offline', reason);
+      this.#session.setState('offline', reason);
       this.#scheduleRetry();
     }
-    this.#deps.log.warn({ key: this.key, end: { ...end, connack: undefined } }, 'connection lost');
-    this.#saveStatus().catch(() => undefined);
+    this.#deps.log.warn({ key: this.key, kind: end.kind, reasonCode: end.reasonCode }, 'connection lost');
+    this.#session.save().catch(() => undefined);
   }
 
-  /** Ends the network connection in order: what is under way is acknowledged first, both ways, within a deadline. */
-  async #endLink(ending: Ending): Promise<void> {
-    const link = this.#link;
-    const inbound = this.#inbound;
-    if (link === null) return;
-    await within(DRAIN_DEADLINE_MS, this.#outbound.idle());
-    link.pauseReading();
-    await within(DRAIN_DEADLINE_MS, inbound?.idle());
-    // From here on this object no longer hears of the link's end, and what still arrives is the next owner's.
-    this.#link = null;
-    this.#inbound = null;
-    inbound?.stop();
-    this.#outbound.close();
-    link.resumeReading();
-    const { will, sessionExpiryInterval } = ending;
-    if (will === 'send' && this.#parameters.protocolVersion !== '5.0') {
-      link.destroy('The Will was asked for');
-      return;
-    }
-    await link.disconnect({
-      ...(will === 'send' ? { reasonCode: DISCONNECT_WITH_WILL } : {}),
-      ...(sessionExpiryInterval === undefined ? {} : { sessionExpiryInterval }),
-    });
+  async #end(ending: Ending = {}): Promise<void> {
+    await this.#attachment?.end(ending);
+    this.#attachment = null;
   }
 
-  /** From now on nothing is begun, and what waits for the broker's answer is interrupted. */
   #refuseWork(): void {
     this.#stopped = true;
-    this.#interrupt.abort();
+    this.#interruptAttempt();
     this.#cancelRetry();
   }
 
+  #interruptAttempt(): void {
+    this.#interrupt.abort(new Problem('changed-meanwhile', { detail: 'Another request ended the attempt' }));
+  }
+
   async #halt(ending: Ending): Promise<void> {
-    await this.#endLink(ending);
-    this.#outbound.stop(new Problem('shutting-down', { retryAfter: 5 }));
-    if (this.#status.state === 'online') {
-      this.#setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
+    await this.#end(ending);
+    this.#outbound.stop(shuttingDown());
+    if (this.#session.status.state === 'online') {
+      this.#session.setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
     }
-    await this.#saveStatus().catch(() => undefined);
-    await this.#releaseLease().catch(() => undefined);
-  }
-
-  /** A parked session is discarded by a clean connection that leaves nothing behind: no Will, no expiry. */
-  async #discardParked(): Promise<boolean> {
-    const { will: _will, ...parameters } = this.#parameters;
-    const clean: ConnectionParameters = { ...parameters };
-    if (clean.protocolVersion === '5.0') clean.sessionExpiryInterval = 0;
-    else clean.cleanSession = true;
-    try {
-      const options = connectOptions(clean, this.#profile(), true);
-      const ignore = { onPacket: () => {}, onBatchEnd: () => {}, onDrain: () => {}, onClose: () => {} };
-      const link = await dial(options, new PacketIdentifiers(), ignore);
-      await link.disconnect();
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  #options(clean: boolean): ConnectOptions[] {
-    return connectOptions(this.#parameters, this.#profile(), clean);
+    await this.#session.save().catch(() => undefined);
+    await this.#session.release().catch(() => undefined);
   }
 
   #profile() {
@@ -394,46 +302,14 @@ export class Connection {
     return url === undefined ? this.#deps.brokers.get(broker) : undefined;
   }
 
-  #fence(): Fence {
-    if (this.#lease === null) throw notOwner();
-    return this.#lease;
-  }
-
-  /** The lease comes before CONNECT, and what the store knows of the session comes with it. */
-  async #ensureLease(): Promise<void> {
-    if (this.#lease !== null) return;
-    const { store, nodeId, leaseTtlMs } = this.#deps;
-    const lease = await store.leases.acquire(this.key, nodeId, leaseTtlMs);
-    if ('heldBy' in lease) throw notOwner();
-    this.#lease = lease;
-    await this.load();
-  }
-
-  async #releaseLease(): Promise<void> {
-    const lease = this.#lease;
-    this.#lease = null;
-    if (lease !== null) await this.#deps.store.leases.release(lease);
-  }
-
-  async #saveStatus(): Promise<void> {
-    if (this.#lease === null) return;
-    await this.#deps.store.inbound.saveStatus(this.#lease, { ...this.#status });
-  }
-
   /** What is not stored is not acknowledged: without the connection the broker will send it again. */
   #onStoreFailure(error: unknown): void {
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
-    this.#link?.destroy(storeProblem(error).message);
-  }
-
-  #setState(state: ConnectionState, reason: StateReason | null): void {
-    if (this.#status.state !== state) this.#status.since = Date.now();
-    this.#status.state = state;
-    this.#status.reason = reason;
+    this.#attachment?.link.destroy(storeProblem(error).message);
   }
 
   #notUsable(): Problem {
-    const { state, reason } = this.#status;
+    const { state, reason } = this.#session.status;
     return new Problem('connection-not-usable', {
       detail: `The Connection is ${state}${reason === null ? '' : `: ${reason.detail}`}. Attach it to try again.`,
       ...(reason?.reasonCode === undefined ? {} : { reasonCode: reason.reasonCode }),
@@ -450,44 +326,17 @@ export class Connection {
 
   #cancelRetry(): void {
     clearTimeout(this.#retry);
-    this.#retry = undefined;
   }
 }
 
-/** Waits for a task, but no longer than that. */
-async function within(ms: number, task: Promise<void> | undefined): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([task, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
-  clearTimeout(timer);
-}
-
-/** Waits for a task, unless the signal comes first: then it rejects, and the task is left to itself. */
-async function unlessAborted(signal: AbortSignal, task: Promise<void>): Promise<void> {
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(new Problem('shutting-down', { detail: 'Interrupted by another request', retryAfter: 1 }));
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort);
+function propertiesNeedVersion5(version: ProtocolVersion): Problem {
+  const detail = `The Connection speaks MQTT ${version}, which has no PUBLISH properties`;
+  return new Problem('invalid-request', {
+    detail,
+    errors: [{ pointer: '/properties', detail, reference: 'MQTT 5.0 §3.3.2.3' }],
   });
-  try {
-    await Promise.race([task, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    task.catch(() => undefined);
-  }
 }
 
-function toConnack({ connack }: MqttLink, { protocolVersion }: ConnectionParameters): Connack {
-  const { userProperties, authenticationData, ...properties } = connack.properties ?? {};
-  const reasonCode = connack.reasonCode ?? connack.returnCode ?? 0;
-  return {
-    sessionPresent: connack.sessionPresent,
-    reasonCode,
-    reason: properties.reasonString ?? reasonName('connack', reasonCode, protocolVersion),
-    properties: {
-      ...properties,
-      ...(userProperties === undefined ? {} : { userProperties: toUserProperties(userProperties) }),
-      ...(authenticationData === undefined ? {} : { authenticationData: authenticationData.toString('base64') }),
-    },
-  };
+function shuttingDown(): Problem {
+  return new Problem('shutting-down', { retryAfter: 5 });
 }

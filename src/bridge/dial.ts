@@ -1,5 +1,14 @@
-import { type ConnectOptions, LinkError, type LinkHandlers, MqttLink } from './mqtt-client.ts';
+import { LinkError } from './link-end.ts';
+import { type ConnectOptions, type LinkHandlers, MqttLink } from './mqtt-client.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
+
+/** For a connection that is closed again at once. */
+export const NO_HANDLERS: LinkHandlers = {
+  onPacket: () => undefined,
+  onBatchEnd: () => undefined,
+  onDrain: () => undefined,
+  onClose: () => undefined,
+};
 
 /** Connects to the first of a broker's addresses that answers with a CONNACK; rejects with what the last one said. */
 export async function dial(

@@ -2,7 +2,7 @@ import { Problem } from '../errors/problem.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { isTransientRefusal, reasonName } from '../mqtt/reason-codes.ts';
 import type { StateReason } from '../schemas/connection-view.ts';
-import { type LinkEnd, LinkError } from './mqtt-client.ts';
+import { type LinkEnd, LinkError } from './link-end.ts';
 import { StaleEpoch, StoreUnavailable } from './ports.ts';
 
 /** The name of the code in a CONNACK or DISCONNECT, and what the broker said beside it. */

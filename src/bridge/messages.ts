@@ -57,13 +57,13 @@ export class Messages {
     let removed = 0;
     let after: Position | null = null;
     for (;;) {
-      const { messages } = await queues.read(key, after, REMOVE_CHUNK);
+      const { messages, remaining } = await queues.read(key, after, REMOVE_CHUNK);
       const end = messages.findIndex(({ position }) => queues.compare(position, through) > 0);
       const within = end === -1 ? messages : messages.slice(0, end);
       const positions = within.filter(({ message }) => matches(message.topic)).map(({ position }) => position);
       if (positions.length > 0) removed += await queues.removeEach(key, positions);
       const last = messages.at(-1);
-      if (end !== -1 || last === undefined || messages.length < REMOVE_CHUNK) return removed;
+      if (end !== -1 || last === undefined || remaining === 0) return removed;
       after = last.position;
     }
   }

@@ -1,6 +1,14 @@
 import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IClientSubscribeOptions, MqttClient } from 'mqtt';
-import type { IConnackPacket, IDisconnectPacket, ISubackPacket, IUnsubackPacket, Packet, QoS } from 'mqtt-packet';
+import type { IConnackPacket, ISubackPacket, IUnsubackPacket, Packet, QoS } from 'mqtt-packet';
+import {
+  closedBeforeConnack,
+  describeClientError,
+  describeDisconnect,
+  describeError,
+  type LinkEnd,
+  LinkError,
+} from './link-end.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import { type FlowPacket, PacketSplitter } from './packet-splitter.ts';
 import { encodeDisconnect } from './packets.ts';
@@ -35,26 +43,6 @@ export interface LinkHandlers {
   onClose(reason: LinkEnd): void;
 }
 
-/** Why a connection ended or never came to be. */
-export interface LinkEnd {
-  kind: 'refused' | 'tls' | 'unreachable' | 'timeout' | 'protocol' | 'disconnected' | 'closed' | 'ours';
-  detail: string;
-  /** CONNACK's or DISCONNECT's reason code. */
-  reasonCode?: number;
-  /** The broker's Reason String. */
-  reasonString?: string;
-  connack?: IConnackPacket;
-}
-
-export class LinkError extends Error {
-  override readonly name = 'LinkError';
-  readonly end: LinkEnd;
-  constructor(end: LinkEnd) {
-    super(end.detail);
-    this.end = end;
-  }
-}
-
 export interface SubscriptionEntry {
   filter: string;
   qos: QoS;
@@ -62,6 +50,8 @@ export interface SubscriptionEntry {
   retainAsPublished: boolean;
   retainHandling: 0 | 1 | 2;
 }
+
+const CLOSED_BY_PEER: LinkEnd = { kind: 'closed', detail: 'The network connection was closed by the peer' };
 
 /** How long a graceful end may take before the socket is destroyed. */
 const DISCONNECT_DEADLINE_MS = 1_000;
@@ -149,7 +139,7 @@ export class MqttLink {
         signal?.removeEventListener('abort', interrupt);
         if (state.closed) return;
         state.closed = true;
-        const end = state.end ?? { kind: 'closed', detail: 'The network connection was closed by the peer' };
+        const end = state.end ?? CLOSED_BY_PEER;
         if (link === undefined) reject(new LinkError(closedBeforeConnack(end)));
         else handlers.onClose(end);
       });
@@ -163,6 +153,11 @@ export class MqttLink {
 
   get alive(): boolean {
     return !this.#state.closed && !this.#state.ending && !this.#splitter.destroyed;
+  }
+
+  /** Why it ended; meaningful once it is not alive. */
+  get end(): LinkEnd {
+    return this.#state.end ?? CLOSED_BY_PEER;
   }
 
   /** Writes packets of the message flow, already encoded. */
@@ -281,41 +276,4 @@ function clientOptions(options: ConnectOptions, identifiers: PacketIdentifiers):
       clear: () => undefined,
     },
   };
-}
-
-function describeError(error: Error & { code?: unknown }): LinkEnd {
-  const code = typeof error.code === 'string' ? error.code : '';
-  const tls = /^(ERR_(TLS|SSL|OSSL)|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME_MISMATCH)/.test(code);
-  return { kind: tls ? 'tls' : 'unreachable', detail: error.message || code };
-}
-
-function describeClientError(error: Error, connack: IConnackPacket | undefined): LinkEnd {
-  const reasonCode = connack?.reasonCode ?? connack?.returnCode ?? 0;
-  if (connack !== undefined && reasonCode > 0) {
-    const reasonString = connack.properties?.reasonString;
-    return {
-      kind: 'refused',
-      detail: error.message,
-      reasonCode,
-      connack,
-      ...(reasonString === undefined ? {} : { reasonString }),
-    };
-  }
-  if (error.message === 'connack timeout') return { kind: 'timeout', detail: 'No CONNACK in time' };
-  if (error.message === 'Keepalive timeout') return { kind: 'closed', detail: 'The broker did not answer PINGREQ' };
-  if ('code' in error && typeof error.code === 'string') return describeError(error);
-  return { kind: 'protocol', detail: error.message };
-}
-
-function describeDisconnect({ reasonCode = 0, properties }: IDisconnectPacket): LinkEnd {
-  return {
-    kind: 'disconnected',
-    detail: 'The broker sent DISCONNECT',
-    reasonCode,
-    ...(properties?.reasonString === undefined ? {} : { reasonString: properties.reasonString }),
-  };
-}
-
-function closedBeforeConnack(end: LinkEnd): LinkEnd {
-  return end.kind === 'closed' ? { ...end, detail: 'The peer closed the connection before CONNACK' } : end;
 }

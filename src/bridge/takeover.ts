@@ -1,5 +1,5 @@
 import { SESSION_TAKEN_OVER } from '../mqtt/reason-codes.ts';
-import type { LinkEnd } from './mqtt-client.ts';
+import type { LinkEnd } from './link-end.ts';
 
 const SOON_MS = 5_000;
 const WINDOW_MS = 60_000;

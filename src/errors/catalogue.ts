@@ -20,7 +20,7 @@ export const PROBLEMS = {
   'changed-meanwhile': { status: 409, title: 'The Connection was changed by another request', retryable: true },
   'connection-not-usable': {
     status: 409,
-    title: 'The Connection is refused, taken over or detached',
+    title: 'The Connection is refused or taken over',
     retryable: false,
   },
   'session-expiry-not-allowed': {

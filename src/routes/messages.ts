@@ -11,6 +11,10 @@ const acknowledged = z
   .meta({ id: 'Acknowledged', examples: [{ removed: 12 }] });
 
 export const addMessageRoutes: AddRoutes = (app, { bridge }) => {
+  // A long poll would outlast a shutdown: it answers at once with what there is.
+  const closing = new AbortController();
+  app.addHook('preClose', async () => closing.abort());
+
   app.route({
     method: 'GET',
     url: '/v1/connections/:id/messages',
@@ -29,7 +33,7 @@ export const addMessageRoutes: AddRoutes = (app, { bridge }) => {
         limit,
         waitMs: wait * 1000,
         filter: toFilter(topic),
-        signal: request.signal,
+        signal: wait === 0 ? request.signal : AbortSignal.any([request.signal, closing.signal]),
       });
       return {
         ...page,

@@ -63,7 +63,7 @@ export const addPublishRoutes: AddRoutes = (app, { bridge, limits, maxPayload })
       tags: TAGS.messages,
       querystring: poolQuery,
       body: publishBody,
-      response: responses(SUCCESSES, 'not-found', 'overloaded', 'not-owner', ...PUBLISH_PROBLEMS),
+      response: responses(SUCCESSES, 'overloaded', 'not-owner', ...PUBLISH_PROBLEMS),
     },
     validatorCompiler: bodyByHandler,
     handler: async (request, reply) => {

@@ -44,7 +44,6 @@ export const addRetainedRoutes: AddRoutes = (app, { bridge }) => {
       querystring: retainedQuery,
       response: responses(
         { 200: json('Retained messages, in the order of their topics', retainedPage) },
-        'not-found',
         'not-owner',
         'overloaded',
         ...AT_BROKER,

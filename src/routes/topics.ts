@@ -41,7 +41,7 @@ const PUBLISHED = {
   200: json('The broker has acknowledged (QoS 1 and 2)', publishResult),
   202: json('Handed to a live transport (QoS 0)', publishResult),
 };
-const BROKER_PROBLEMS = ['not-found', 'not-owner', 'overloaded', 'payload-too-large', ...AT_BROKER] as const;
+const BROKER_PROBLEMS = ['not-owner', 'overloaded', 'payload-too-large', ...AT_BROKER] as const;
 
 /** What each method publishes: PUT and DELETE answer once the broker has it, so that a GET after them sees it. */
 const VERBS = [

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { succeeds } from './outcome.ts';
 import { freePorts } from './ports.ts';
@@ -61,7 +63,7 @@ export async function startRedisCluster(nodes = 3): Promise<RedisCluster> {
       if (port === undefined || busPort === undefined) throw new Error('unreachable');
       started.push(await startOnPort(port, { arguments: clusterArguments(busPort) }));
     }
-    await join(started, ports);
+    await joinNodes(started, ports);
   } catch (error) {
     await stop();
     throw error;
@@ -69,11 +71,41 @@ export async function startRedisCluster(nodes = 3): Promise<RedisCluster> {
   return { url: `redis+cluster://${started.map(({ port }) => `${HOST}:${port}`).join(',')}`, servers: started, stop };
 }
 
+/** A Sentinel that watches one master and fails over by itself within seconds. */
+export async function startSentinel(
+  name: string,
+  master: RedisServer,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const [port] = await freePorts(1);
+  const directory = temporaryDirectory('sentinel');
+  // A file, because Sentinel writes down there what it learns.
+  const configuration = join(directory, 'sentinel.conf');
+  await writeFile(
+    configuration,
+    [
+      `port ${port}`,
+      `bind ${HOST}`,
+      `dir ${directory}`,
+      `sentinel monitor ${name} ${HOST} ${master.port} 1`,
+      `sentinel down-after-milliseconds ${name} 500`,
+      `sentinel failover-timeout ${name} 3000`,
+    ].join('\n'),
+  );
+  const sentinel = await startProcess('redis-server', [configuration, '--sentinel']);
+  await sentinel.waitForOutput(/\+monitor master/);
+  return {
+    url: `redis+sentinel://${HOST}:${port}/${name}`,
+    async stop() {
+      await sentinel.stop();
+    },
+  };
+}
+
 function clusterArguments(busPort: number): string[] {
   return ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', String(busPort)];
 }
 
-async function join(servers: readonly RedisServer[], ports: readonly number[]): Promise<void> {
+async function joinNodes(servers: readonly RedisServer[], ports: readonly number[]): Promise<void> {
   for (const [index, { admin }] of servers.entries()) {
     const first = Math.floor((index * SLOTS) / servers.length);
     const last = Math.floor(((index + 1) * SLOTS) / servers.length) - 1;

@@ -28,7 +28,12 @@ const connects = (clientId: string) =>
 const open = (json: unknown) => bridge.request('POST', '/v1/connections', { json });
 
 describe.each([
-  { protocolVersion: '5.0', as: 'p5', sessionPresent: true, persistent: { cleanStart: false, sessionExpiryInterval: 300 } },
+  {
+    protocolVersion: '5.0',
+    as: 'p5',
+    sessionPresent: true,
+    persistent: { cleanStart: false, sessionExpiryInterval: 300 },
+  },
   { protocolVersion: '3.1.1', as: 'p2', sessionPresent: true, persistent: { cleanSession: false } },
   // Its CONNACK has no Session Present flag. [MQTT 3.1 §3.2]
   { protocolVersion: '3.1', as: 'p1', sessionPresent: false, persistent: { cleanSession: false } },
@@ -227,9 +232,13 @@ describe('one ClientID, one Connection', () => {
 
 describe('an assigned ClientID', () => {
   it('is the broker’s on 5.0', async () => {
-    const answer = await bridge.request<{ id: string; clientId: string; warnings: unknown }>('POST', '/v1/connections', {
-      json: { keepAlive: 44, cleanStart: false, sessionExpiryInterval: 60 },
-    });
+    const answer = await bridge.request<{ id: string; clientId: string; warnings: unknown }>(
+      'POST',
+      '/v1/connections',
+      {
+        json: { keepAlive: 44, cleanStart: false, sessionExpiryInterval: 60 },
+      },
+    );
     expect(answer.status).toBe(201);
     const { id, clientId } = answer.json;
     expect(clientId).toMatch(/^auto-/);
@@ -237,7 +246,7 @@ describe('an assigned ClientID', () => {
     expect(answer.headers.location).toBe(`/v1/connections/${clientId}`);
     expect(connects(clientId).at(-1)).toBe('p5, c0, k44');
     expect(answer.json).toMatchObject({ state: 'online' });
-    expect(JSON.stringify(answer.json.warnings)).toMatch(/orphan/);
+    expect(JSON.stringify(answer.json.warnings)).toMatch(/assigned/);
     expect((await bridge.request('GET', `/v1/connections/${clientId}`)).json).toMatchObject({ clientId });
   });
 

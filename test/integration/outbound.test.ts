@@ -239,7 +239,12 @@ describe('outbound', () => {
         correlationData: Buffer.from([0, 255]),
         userProperties: { k: ['v1', 'v2'], other: ['x'] },
       };
-      const result = publish({ topic: 'out/ü', payload: Buffer.from([0, 1]), qos: 1, retain: true, properties });
+      const plain = { topic: 'out/ü', payload: Buffer.from([0, 1]), qos: 1 as const, retain: true };
+      if (protocolVersion !== '5.0') {
+        const refused = await publish({ ...plain, properties });
+        expect(refused).toMatchObject({ type: 'invalid-request', details: { errors: [{ pointer: '/properties' }] } });
+      }
+      const result = publish(protocolVersion === '5.0' ? { ...plain, properties } : plain);
       const packet: IPublishPacket = await connection.next('publish');
       expect(packet).toMatchObject({ topic: 'out/ü', payload: Buffer.from([0, 1]), qos: 1, retain: true });
       if (protocolVersion === '5.0') {

@@ -54,7 +54,6 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   for (const finding of await checkSettings(client)) log.warn({}, finding);
 
   const wakeUps = new WakeUps({
-    client,
     keys,
     newSubscriber: () => newSubscriber(address, connection, `${name}:subscriber`),
   });

@@ -1,23 +1,12 @@
 import type { Redis } from 'ioredis';
 import type { Key } from '../../bridge/ports.ts';
-import type { Commands } from './client.ts';
 import { backoff } from './connect.ts';
 import type { Keys } from './keys.ts';
-import { asTextOrNull } from './replies.ts';
 
 /** Milliseconds between the questions that find out whether a silent connection still exists. */
 const HEARTBEAT = 5_000;
 
-interface Channel {
-  readonly watchers: Set<() => void>;
-  /** The serial number of the queue's newest message when the first watcher came; null when Redis did not say. */
-  readonly before: Promise<string | null>;
-  readonly key: Key;
-  subscribed: boolean;
-}
-
 export interface WakeUpOptions {
-  readonly client: Commands;
   readonly keys: Keys;
   /** A new connection that ends when it is lost. */
   readonly newSubscriber: () => Redis;
@@ -26,14 +15,14 @@ export interface WakeUpOptions {
 /**
  * Tells watchers that something was appended. `append` publishes on a channel named like the queue; plain PUBLISH
  * rather than sharded, because it needs one connection whatever the topology, and one small message per group is
- * little for a Cluster's bus. Wake-ups carry nothing and may be superfluous; none is missed:
- * - what is appended while a subscription is being made is found by comparing the queue's serial number, as it was
- *   when the watcher came, with the one after the subscription;
- * - after the connection was lost, every watcher is called.
+ * little for a Cluster's bus. Wake-ups carry nothing and may be superfluous: every watcher is also called once when
+ * its subscription stands, at first and after each loss of the connection, since it may have missed some until then.
+ * What can still be lost is what a Cluster's nodes lose among themselves.
  */
 export class WakeUps {
   readonly #options: WakeUpOptions;
-  readonly #channels = new Map<string, Channel>();
+  /** Watchers by the name of their channel. */
+  readonly #channels = new Map<string, Set<() => void>>();
   /** Connected at the first watch. */
   #subscriber: Redis | null = null;
   #retry: NodeJS.Timeout | undefined;
@@ -49,15 +38,15 @@ export class WakeUps {
   watch(key: Key, onAppend: () => void): () => void {
     const name = this.#options.keys.of(key, 'queue');
     const watcher = () => onAppend();
-    let channel = this.#channels.get(name);
-    if (channel === undefined) {
-      channel = { key, watchers: new Set(), before: this.#serial(key), subscribed: false };
-      this.#channels.set(name, channel);
+    const watchers = this.#channels.get(name);
+    if (watchers === undefined) {
+      this.#channels.set(name, new Set([watcher]));
       if (this.#subscriber === null) this.#connect();
       // One that is not ready yet subscribes to all channels when it is.
       else if (this.#subscriber.status === 'ready') void this.#subscribe(this.#subscriber, [name]);
+    } else {
+      watchers.add(watcher);
     }
-    channel.watchers.add(watcher);
     return () => this.#unwatch(name, watcher);
   }
 
@@ -70,8 +59,8 @@ export class WakeUps {
   }
 
   #unwatch(name: string, watcher: () => void): void {
-    const channel = this.#channels.get(name);
-    if (channel === undefined || !channel.watchers.delete(watcher) || channel.watchers.size > 0) return;
+    const watchers = this.#channels.get(name);
+    if (watchers === undefined || !watchers.delete(watcher) || watchers.size > 0) return;
     this.#channels.delete(name);
     if (this.#subscriber?.status === 'ready') this.#subscriber.unsubscribe(name).catch(() => {});
   }
@@ -110,28 +99,10 @@ export class WakeUps {
       subscriber.disconnect();
       return;
     }
-    await Promise.all(names.map((name) => this.#catchUp(name)));
-  }
-
-  async #catchUp(name: string): Promise<void> {
-    const channel = this.#channels.get(name);
-    if (channel === undefined) return;
-    const again = channel.subscribed;
-    channel.subscribed = true;
-    const before = again ? null : await channel.before;
-    if (before === null || before !== (await this.#serial(channel.key))) this.#wake(name);
+    for (const name of names) this.#wake(name);
   }
 
   #wake(name: string): void {
-    for (const watcher of [...(this.#channels.get(name)?.watchers ?? [])]) watcher();
-  }
-
-  /** Grows with every message that is stored; null when Redis cannot be asked. */
-  #serial(key: Key): Promise<string | null> {
-    const reply = this.#options.client.send('HGET', this.#options.keys.of(key, 'counters'), 'serial');
-    return reply.then(
-      (serial) => asTextOrNull(serial) ?? '0',
-      () => null,
-    );
+    for (const watcher of [...(this.#channels.get(name) ?? [])]) watcher();
   }
 }

@@ -40,8 +40,6 @@ function lock(database: DatabaseSync): void {
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -16000;
     PRAGMA journal_size_limit = 67108864;
-    BEGIN EXCLUSIVE;
-    COMMIT;
   `);
 }
 

@@ -62,6 +62,16 @@ export function describeLimits(context: StoreContext): void {
       expect(await store.queues.stats(lease.key)).toMatchObject({ depth: 1, dropped: 2 });
     });
 
+    it('hold for the age of messages that were stored under a longer maxAge', async () => {
+      const { store } = context;
+      const lease = await filled(store, ['old', 'old too']);
+      const witness = await filled(store, ['old'], { ...ROOMY, maxAge: 1 });
+      await context.elapse(1_100, async () => (await drain(store, witness.key)).length === 0);
+      const limits = { ...ROOMY, maxAge: 1 };
+      expect(await store.inbound.append(lease, 1, entries(['new']), limits)).toEqual({ stored: 1, dropped: 2 });
+      expect(await drain(store, lease.key)).toEqual(['new']);
+    });
+
     it('hide a message whose Message Expiry Interval is over, and leave those around it', async () => {
       const { store } = context;
       const lease = await own(store);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { IncomingMessage, MessageProperties, QoS } from '../../../src/mqtt/message.ts';
 import { decodeMessage, encodeMessage, UnreadableMessage } from '../../../src/store/message-codec.ts';
+import { plain } from '../../contract/store/fixtures.ts';
 
 const PLAIN: IncomingMessage = {
   topic: 'plant/7/température',
@@ -11,18 +12,6 @@ const PLAIN: IncomingMessage = {
   dup: false,
   receivedAt: 1_790_000_000_123,
 };
-
-/** Compares content, whatever class the byte arrays have. */
-function plain(message: IncomingMessage) {
-  const { payload, properties, ...rest } = message;
-  return {
-    ...rest,
-    payload: [...payload],
-    ...(properties && {
-      properties: { ...properties, correlationData: properties.correlationData && [...properties.correlationData] },
-    }),
-  };
-}
 
 const text = fc.string({ unit: 'binary', maxLength: 40 });
 const bytes = fc.uint8Array({ maxLength: 300 });

@@ -1,0 +1,116 @@
+import type { IConnackPacket } from 'mqtt-packet';
+import { dial } from './dial.ts';
+import { Inbound, type InboundOptions } from './inbound.ts';
+import type { LinkEnd } from './link-end.ts';
+import type { ConnectOptions, MqttLink } from './mqtt-client.ts';
+import type { Outbound } from './outbound.ts';
+import type { PacketIdentifiers } from './packet-identifiers.ts';
+import type { OutboundExchange } from './ports.ts';
+import { readServerLimits } from './server-limits.ts';
+import { within } from './waiting.ts';
+
+/** How a network connection is ended by us. */
+export interface Ending {
+  /** v5: DISCONNECT 0x04; 3.x: without DISCONNECT: either way the broker publishes the Will. */
+  will?: 'send';
+  /** v5: seconds that the session is to live on from now. */
+  sessionExpiryInterval?: number;
+}
+
+const DISCONNECT_WITH_WILL = 0x04;
+/** How long a graceful end waits for acknowledgements that are under way, each way. */
+const DRAIN_DEADLINE_MS = 2_000;
+
+export interface AttachmentOptions {
+  addresses: readonly ConnectOptions[];
+  identifiers: PacketIdentifiers;
+  inbound: InboundOptions;
+  outbound: Outbound;
+  /** The network connection ended, and not by `end` or `drop`. */
+  onLost: (end: LinkEnd, connectedAt: number) => void;
+  /** Ends the attempt. */
+  signal: AbortSignal;
+}
+
+/** One network connection of a Connection, with the inbound flow that belongs to it alone. */
+export class Attachment {
+  readonly link: MqttLink;
+  readonly #protocolLevel: number;
+  readonly #inbound: Inbound;
+  readonly #outbound: Outbound;
+  /** Whose business its end is: nobody's any more once we end it. */
+  readonly #watch: { active: boolean };
+
+  private constructor(link: MqttLink, options: AttachmentOptions, inbound: Inbound, watch: { active: boolean }) {
+    this.link = link;
+    this.#protocolLevel = options.addresses[0]?.protocolLevel ?? 5;
+    this.#inbound = inbound;
+    this.#outbound = options.outbound;
+    this.#watch = watch;
+  }
+
+  /** Connects. What arrives waits, and nothing is sent, until `open` says which session this is. */
+  static async connect(options: AttachmentOptions): Promise<Attachment> {
+    const { addresses, identifiers, outbound, onLost, signal } = options;
+    const inbound = new Inbound(options.inbound);
+    const watch = { active: true };
+    const handlers = {
+      onPacket: (packet: Parameters<Inbound['take']>[0] | Parameters<Outbound['onAck']>[0]) => {
+        if (packet.cmd === 'publish' || packet.cmd === 'pubrel') inbound.take(packet);
+        else outbound.onAck(packet);
+      },
+      onBatchEnd: () => inbound.flush(),
+      onDrain: () => outbound.onDrain(),
+      onClose: (end: LinkEnd) => {
+        inbound.stop();
+        if (!watch.active) return;
+        outbound.close();
+        onLost(end, connectedAt);
+      },
+    };
+    let connectedAt = 0;
+    const link = await dial(addresses, identifiers, handlers, signal);
+    connectedAt = Date.now();
+    return new Attachment(link, options, inbound, watch);
+  }
+
+  get connack(): IConnackPacket {
+    return this.link.connack;
+  }
+
+  /** The store knows which session this is: from now on the flows run, both ways. */
+  open(session: { generation: number; present: boolean; former: readonly OutboundExchange[] }): void {
+    this.#inbound.open(this.link, session.generation);
+    this.#outbound.open(this.link, { ...session, limits: readServerLimits(this.connack) });
+  }
+
+  /** Ends it in order: what is under way is acknowledged first, both ways, within a deadline. */
+  async end(ending: Ending = {}): Promise<void> {
+    await within(DRAIN_DEADLINE_MS, this.#outbound.idle());
+    this.link.pauseReading();
+    await within(DRAIN_DEADLINE_MS, this.#inbound.idle());
+    this.#letGo();
+    // What still arrives is not acknowledged: the broker keeps it.
+    this.link.resumeReading();
+    if (ending.will === 'send' && this.#protocolLevel < 5) {
+      this.link.destroy('The Will was asked for');
+      return;
+    }
+    await this.link.disconnect({
+      ...(ending.will === 'send' ? { reasonCode: DISCONNECT_WITH_WILL } : {}),
+      ...(ending.sessionExpiryInterval === undefined ? {} : { sessionExpiryInterval: ending.sessionExpiryInterval }),
+    });
+  }
+
+  /** Disconnects at once: nothing more is acknowledged or sent. */
+  abandon(): void {
+    this.#letGo();
+    this.link.disconnect().catch(() => undefined);
+  }
+
+  #letGo(): void {
+    this.#watch.active = false;
+    this.#inbound.stop();
+    this.#outbound.close();
+  }
+}

@@ -1,0 +1,25 @@
+import type { ConnectionParameters } from '../schemas/connection.ts';
+import { connectOptions } from './connect-options.ts';
+import type { BrokerProfile } from './dependencies.ts';
+import { dial, NO_HANDLERS } from './dial.ts';
+import { PacketIdentifiers } from './packet-identifiers.ts';
+
+/**
+ * Makes the broker forget a session that nobody is attached to, by a clean connection that leaves nothing behind: no
+ * Will, no expiry. False when the broker could not be reached or refused.
+ */
+export async function discardSession(
+  parameters: ConnectionParameters,
+  profile: BrokerProfile | undefined,
+): Promise<boolean> {
+  const { will: _will, ...clean } = parameters;
+  if (clean.protocolVersion === '5.0') clean.sessionExpiryInterval = 0;
+  else clean.cleanSession = true;
+  try {
+    const link = await dial(connectOptions(clean, profile, true), new PacketIdentifiers(), NO_HANDLERS);
+    await link.disconnect();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,26 @@
+/** Waits for a task, but no longer than that many milliseconds. */
+export async function within(ms: number, task: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([task, late]);
+  clearTimeout(timer);
+}
+
+/** Waits for a task unless the signal comes first: then it rejects with the signal's reason. */
+export async function unlessAborted<Result>(signal: AbortSignal, task: Promise<Result>): Promise<Result> {
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([task, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // Its own end no longer matters to anybody.
+    task.catch(() => undefined);
+  }
+}
