@@ -8,8 +8,10 @@ import { Messages } from './messages.ts';
 import { Pool } from './pool.ts';
 import { PooledClient } from './pooled-client.ts';
 import { StoreUnavailable } from './ports.ts';
+import { Records } from './records.ts';
 import { RetainedReader } from './retained.ts';
 import { Revival } from './revival.ts';
+import { Subscriptions } from './subscriptions.ts';
 import { Views } from './views.ts';
 
 /** How long a read of one retained message may take. */
@@ -22,7 +24,9 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const documents = new Documents(dependencies.secretBox);
   const pool = new Pool(dependencies, documents);
   const views = new Views(dependencies, documents, pool);
-  const connections = new Connections(dependencies, documents, pool, views);
+  const records = new Records(store.connections, documents, pool);
+  const subscriptions = new Subscriptions(records, documents, pool, views);
+  const connections = new Connections(dependencies, documents, records, pool, views);
   const messages = new Messages(store, views);
   const revival = new Revival(dependencies, pool, connections);
   const publishers = perBroker(brokers, (profile) => new PooledClient(profile));
@@ -45,13 +49,13 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
       const publisher = publishers.get(broker);
       return settleAll(requests, ({ message, timeoutMs }) => publisher.publish(message, timeoutMs));
     },
-    readMessages: async (id, request) => messages.read(await connections.require(id), request),
+    readMessages: async (id, request) => messages.read(await records.require(id), request),
     acknowledgeMessages: async (id, request) => ({
-      removed: await messages.acknowledge(await connections.require(id), request),
+      removed: await messages.acknowledge(await records.require(id), request),
     }),
-    listSubscriptions: (id) => connections.subscriptions(id),
-    addSubscriptions: (id, requests) => connections.subscribe(id, requests),
-    removeSubscription: (id, filter) => connections.unsubscribe(id, filter),
+    listSubscriptions: (id) => subscriptions.list(id),
+    addSubscriptions: (id, requests) => subscriptions.add(id, requests),
+    removeSubscription: (id, filter) => subscriptions.remove(id, filter),
     retainedMessage: async (broker, topic) => readers.get(broker).one(topic, RETAINED_TIMEOUT_MS),
     retainedMessages: async (broker, request) => readers.get(broker).page(request),
     readiness: async () => readiness(store, publishers),

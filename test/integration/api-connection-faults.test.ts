@@ -180,7 +180,7 @@ describe('HTTP', () => {
     ['GET', '/v1/connections/nobody/messages', 404],
     ['DELETE', '/v1/connections/nobody', 404],
     ['POST', '/v1/connections/nobody/attach', 404],
-    ['BREW', '/v1/connections', 405],
+    ['PROPFIND', '/v1/connections', 405],
     ['PUT', '/v1/connections', 405],
     ['GET', '/v1/connections?limit=x', 400],
     ['GET', '/v1/connections?limit=0', 400],

@@ -1,0 +1,84 @@
+import { Problem } from '../errors/problem.ts';
+import type { ConnectionParameters } from '../schemas/connection.ts';
+import { changedMembers, needsReattach } from './changes.ts';
+import { brokerIdentity } from './connect-options.ts';
+import type { Documents } from './documents.ts';
+import type { Pool } from './pool.ts';
+import type { ConnectionRecord, ConnectionRecords } from './ports.ts';
+
+/** How often a change is tried again that another request overtook. */
+const UPDATE_ATTEMPTS = 5;
+
+type Edit = (before: ConnectionParameters) => ConnectionParameters;
+
+/** A stored change: the record and document as they are now, and the members that differ from before. */
+export interface Change {
+  record: ConnectionRecord;
+  document: ConnectionParameters;
+  changed: string[];
+}
+
+/** The records of Connections, found by id and changed without losing another request's change. */
+export class Records {
+  readonly #store: Pick<ConnectionRecords, 'byId' | 'update'>;
+  readonly #documents: Documents;
+  readonly #pool: Pool;
+
+  constructor(store: Pick<ConnectionRecords, 'byId' | 'update'>, documents: Documents, pool: Pool) {
+    this.#store = store;
+    this.#documents = documents;
+    this.#pool = pool;
+  }
+
+  /** The record of an id; `connection-not-found` when there is none, or only one that is being deleted. */
+  async require(id: string): Promise<ConnectionRecord> {
+    const record = await this.#store.byId(id);
+    if (record === null || record.deleting) {
+      throw new Problem('connection-not-found', { detail: `There is no Connection with the id ${JSON.stringify(id)}` });
+    }
+    return record;
+  }
+
+  /** Stores a changed document, unless the edit changes nothing. The live Connection does not know of it yet. */
+  async edit(first: ConnectionRecord, edit: Edit): Promise<Change> {
+    let record = first;
+    for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
+      const before = this.#documents.read(record);
+      const document = edit(before);
+      const changed = changedMembers(before, document);
+      if (changed.length === 0) return { record, document, changed };
+      requireSameIdentity(record, document);
+      const next = this.#documents.replace(record, document);
+      const result = await this.#store.update(record.revision, next);
+      if (result === 'updated') return { record: next, document, changed };
+      record = await this.require(record.id);
+    }
+    throw new Problem('changed-meanwhile', { detail: 'Other requests change the same Connection' });
+  }
+
+  /** Stores a changed document and lets the live Connection follow. */
+  async change(first: ConnectionRecord, edit: Edit): Promise<ConnectionRecord> {
+    const { record, document, changed } = await this.edit(first, edit);
+    const connection = await this.#pool.obtain(record);
+    // A failure to attach again is told by the state.
+    if (changed.length > 0) await connection.update(document, needsReattach(changed)).catch(() => undefined);
+    return record;
+  }
+}
+
+/** What a broker knows a client by cannot change: that would be another Connection. */
+function requireSameIdentity(record: ConnectionRecord, document: ConnectionParameters): void {
+  const faults = [
+    document.id === record.id ? null : { pointer: '/id', detail: 'The id names the Connection and cannot change' },
+    document.clientId === record.clientId
+      ? null
+      : { pointer: '/clientId', detail: 'Another ClientID is another session: delete and create instead' },
+    brokerIdentity(document) === record.broker
+      ? null
+      : {
+          pointer: document.url === undefined ? '/broker' : '/url',
+          detail: 'Another broker is another session: delete and create instead',
+        },
+  ].filter((fault) => fault !== null);
+  if (faults.length > 0) throw new Problem('immutable-parameter', { detail: faults[0]?.detail ?? '', errors: faults });
+}
