@@ -64,8 +64,8 @@ export function compareInbound(
         const measured = await runRound(lane, order, plan.inboundMessages[lane.qos], `round${round}`);
         if (round === 0) continue;
         for (const entry of entries) {
-          const own = entry.lane === lane ? measured.get(entry.contestant) : undefined;
-          if (own !== undefined) entry.rounds.push(own);
+          const figures = entry.lane === lane ? measured.get(entry.contestant) : undefined;
+          if (figures !== undefined) entry.rounds.push(figures);
         }
       }
     }

@@ -60,6 +60,7 @@ export function connectOptions(
       ...common,
       target: {
         address,
+        fromCaller: parameters.url !== undefined,
         tls: profile?.tls ?? parameters.tls ?? {},
         webSocket: { path, headers, protocol: WEBSOCKET_PROTOCOLS[parameters.protocolVersion] },
       },

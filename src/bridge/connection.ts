@@ -1,6 +1,5 @@
 import { Problem } from '../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
-import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import type { SubscriptionView } from '../schemas/subscription.ts';
 import { Attachment, type Ending } from './attachment.ts';
@@ -139,9 +138,6 @@ export class Connection {
     if (this.#stopped) return Promise.reject(shuttingDown());
     const { state } = this.#session.status;
     if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#notUsable());
-    if (message.properties !== undefined && this.#parameters.protocolVersion !== '5.0') {
-      return Promise.reject(propertiesNeedVersion5(this.#parameters.protocolVersion));
-    }
     // How the attempt ends shows in the state; the publish has its own deadline.
     if (state === 'parked') this.attach().catch(() => undefined);
     return this.#outbound.publish(message, timeoutMs);
@@ -327,14 +323,6 @@ export class Connection {
   #cancelRetry(): void {
     clearTimeout(this.#retry);
   }
-}
-
-function propertiesNeedVersion5(version: ProtocolVersion): Problem {
-  const detail = `The Connection speaks MQTT ${version}, which has no PUBLISH properties`;
-  return new Problem('invalid-request', {
-    detail,
-    errors: [{ pointer: '/properties', detail, reference: 'MQTT 5.0 §3.3.2.3' }],
-  });
 }
 
 function shuttingDown(): Problem {

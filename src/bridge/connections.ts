@@ -17,7 +17,6 @@ import type { Views } from './views.ts';
 
 /** Records looked at in one page of a list, when they are filtered by state. */
 const LIST_PAGE = 100;
-const _UPDATE_ATTEMPTS = 5;
 
 /** The resource that everything else hangs on: declaring, changing, listing and deleting Connections. */
 export class Connections {
@@ -46,7 +45,7 @@ export class Connections {
     const document = { ...parameters, clientId, id: parameters.id ?? clientId };
     const existing = await this.#deps.store.connections.byId(document.id);
     if (existing !== null && !existing.deleting) return this.#reopen(existing, document);
-    const record = await this.#create(document);
+    const record = await this.#create(document, parameters.clientId === '');
     const connection = await this.#pool.obtain(record);
     try {
       await connection.attach();
@@ -173,16 +172,16 @@ export class Connections {
     return { created: false, connection: await this.#views.connection(record) };
   }
 
-  async #create(document: ConnectionParameters & { id: string }): Promise<ConnectionRecord> {
+  async #create(document: ConnectionParameters & { id: string }, assigned = false): Promise<ConnectionRecord> {
     const { connections } = this.#deps.store;
-    const record = this.#documents.create(document.id, document);
+    const record = this.#documents.create(document.id, document, assigned);
     const result = await connections.create(record);
     if (result === 'created') return record;
     const holder =
       result === 'id-taken'
         ? await connections.byId(record.id)
         : await connections.byClientId(record.broker, record.clientId);
-    if (holder?.deleting && (await this.finishRemoval(holder))) return this.#create(document);
+    if (holder?.deleting && (await this.finishRemoval(holder))) return this.#create(document, assigned);
     throw result === 'id-taken'
       ? new Problem('id-in-use', { detail: `Another request has just made ${JSON.stringify(record.id)}` })
       : new Problem('client-id-in-use', { detail: `The Connection ${JSON.stringify(holder?.id)} has this ClientID` });

@@ -19,7 +19,7 @@ export class Documents {
   }
 
   /** A new record, provisional until the Connection is known to work. */
-  create(id: string, parameters: ConnectionParameters): ConnectionRecord {
+  create(id: string, parameters: ConnectionParameters, assigned: boolean): ConnectionRecord {
     const key = createKey();
     return {
       schema: 1,
@@ -30,6 +30,7 @@ export class Documents {
       ...this.#contents(key, parameters),
       createdAt: Date.now(),
       provisional: true,
+      assigned,
       revision: 1,
     };
   }

@@ -77,6 +77,7 @@ export class Outbound {
    */
   publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
     return new Promise((resolve, reject) => {
+      requireVersionOf(message, this.#options.protocolVersion);
       this.#queue.requireRoom(message.payload.length + message.topic.length);
       const onExpiry = (waiting: WaitingPublish) => this.#expire(waiting);
       this.#queue.add(new WaitingPublish(message, { resolve, reject }, { timeoutMs, onExpiry }));
@@ -344,6 +345,16 @@ export class Outbound {
     if (this.#idlers.length === 0 || !this.#isIdle()) return;
     for (const resolve of this.#idlers.splice(0)) resolve();
   }
+}
+
+/** Properties are not dropped silently: a caller would believe that they arrived. */
+function requireVersionOf({ properties }: OutgoingMessage, version: ProtocolVersion): void {
+  if (properties === undefined || version === '5.0') return;
+  const detail = `PUBLISH has no properties in MQTT ${version}, which this Connection speaks`;
+  throw new Problem('invalid-request', {
+    detail,
+    errors: [{ pointer: '/properties', detail, reference: 'MQTT 5.0 §3.3.2.3' }],
+  });
 }
 
 function join(group: readonly Admitted[]): Buffer {

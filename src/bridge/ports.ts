@@ -44,6 +44,8 @@ export interface ConnectionRecord {
   readonly createdAt: number;
   /** True while `POST` still waits for CONNACK: start-up and the sweep remove what a crash left in this state. */
   readonly provisional: boolean;
+  /** True when the ClientID was assigned, not chosen by the caller. */
+  readonly assigned?: boolean;
   /** True after `DELETE` while the broker could not be reached to discard the session: it is tried again. */
   readonly deleting?: boolean;
   /** Raised by every update; an update names the revision it was made from. */

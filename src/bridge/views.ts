@@ -1,4 +1,6 @@
-import type { ConnectionView } from '../schemas/connection-view.ts';
+import type { ConnectionParameters } from '../schemas/connection.ts';
+import type { ConnectionView, Warning } from '../schemas/connection-view.ts';
+import { isPersistent } from './connect-options.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Documents } from './documents.ts';
 import type { Pool } from './pool.ts';
@@ -10,6 +12,12 @@ type Liveness = Pick<
   ConnectionView,
   'state' | 'since' | 'reason' | 'connack' | 'generation' | 'subscriptions' | 'owner'
 >;
+
+const ASSIGNED_WITH_SESSION: Warning = {
+  code: 'assigned-client-id',
+  detail: 'The ClientID was assigned and the session outlives its connection: keep the id, or the session is orphaned.',
+  pointer: '/clientId',
+};
 
 /** Connections as callers see them: the owner's live knowledge here, else what the owner stored last. */
 export class Views {
@@ -38,7 +46,7 @@ export class Views {
       parameters,
       secrets: this.#documents.secretNames(record),
       queue: { depth: queue.depth, bytes: queue.bytes, dropped: queue.dropped },
-      warnings: this.#warnings(document),
+      warnings: this.#warnings(record, document),
       createdAt: new Date(record.createdAt).toISOString(),
     };
   }
@@ -71,7 +79,15 @@ export class Views {
   }
 
   /** Warnings are derived, never stored: a release that knows more says more. */
-  #warnings(document: unknown): ConnectionView['warnings'] {
+  #warnings(record: ConnectionRecord, document: ConnectionParameters): Warning[] {
+    const warnings = this.#validationWarnings(document);
+    if (!record.assigned) return warnings;
+    // What the broker, or the bridge, chose is no advice to the caller.
+    const others = warnings.filter(({ pointer }) => pointer !== '/clientId');
+    return isPersistent(document) ? [ASSIGNED_WITH_SESSION, ...others] : others;
+  }
+
+  #validationWarnings(document: ConnectionParameters): Warning[] {
     try {
       return this.#deps.validate(document).warnings;
     } catch {

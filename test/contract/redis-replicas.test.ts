@@ -59,10 +59,9 @@ describe('STORE_MIN_REPLICAS', () => {
     const cluster = await startRedisCluster();
     onTestFinished(() => cluster.stop());
     const store = await open({ url: cluster.url, minReplicas: 1 });
-    for (let round = 0; round < 6; round += 1) {
-      const { error } = await failureOf(store.inbound.append(await own(store), 1, entries(['1']), ROOMY));
-      expect(String(error)).toContain('0 of 1 replicas');
-    }
+    const append = async () => failureOf(store.inbound.append(await own(store), 1, entries(['1']), ROOMY));
+    const failures = await Promise.all(Array.from({ length: 6 }, append));
+    for (const { error } of failures) expect(String(error)).toContain('0 of 1 replicas');
   });
 });
 

@@ -95,9 +95,7 @@ function send<T>(
       try {
         const bytes = Buffer.concat(await response.toArray());
         const text = bytes.toString();
-        const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
-        const parsed = (isJson ? JSON.parse(text) : undefined) as T;
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, bytes, text, json: parsed });
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, bytes, text, json: parse(text) as T });
       } catch (error) {
         reject(error);
       }
@@ -105,4 +103,12 @@ function send<T>(
     outgoing.on('error', reject);
     outgoing.end(content);
   });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -170,8 +170,8 @@ async function launch(port: number, directory: string, options: RedisOptions): P
   const { appendfsync = 'everysec', replicaOf, password } = options;
   const settings = [
     ...['--port', String(port), '--bind', HOST, '--dir', directory, '--save', ''],
-    ...['--appendonly', 'yes', '--appendfsync', appendfsync, '--loglevel', 'notice'],
-    ...(replicaOf === undefined ? [] : ['--replicaof', `${HOST} ${replicaOf}`, '--repl-diskless-sync-delay', '0']),
+    ...['--appendonly', 'yes', '--appendfsync', appendfsync, '--repl-diskless-sync-delay', '0'],
+    ...(replicaOf === undefined ? [] : ['--replicaof', `${HOST} ${replicaOf}`]),
     ...(password === undefined ? [] : ['--requirepass', password]),
     ...(options.arguments ?? []),
   ];

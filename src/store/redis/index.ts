@@ -49,7 +49,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
 
   const connection = await connect(address, name, log);
   const client = new RedisClient(connection, scripts);
-  const writer = minReplicas > 0 ? new RedisClient(await connect(address, `${name}:writer`, log), scripts) : null;
+  const writer = minReplicas > 0 ? await openWriter() : null;
   const durable = writer === null ? client : new ReplicatedRunner(writer, minReplicas);
   for (const finding of await checkSettings(client)) log.warn({}, finding);
 
@@ -65,10 +65,19 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     index: new RecordIndex(client, keys),
   };
   let closed: Promise<void> | null = null;
-  const close = async () => {
+
+  async function openWriter(): Promise<RedisClient> {
+    try {
+      return new RedisClient(await connect(address, `${name}:writer`, log), scripts);
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+  async function close(): Promise<void> {
     wakeUps.close();
     await Promise.all([client.close(), writer?.close()]);
-  };
+  }
   return {
     connections: new RedisConnections(parts),
     leases: new RedisLeases(client, keys),

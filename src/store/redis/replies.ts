@@ -3,7 +3,6 @@
  * fault of this release, not of the caller.
  */
 export function asText(reply: unknown): string {
-  if (typeof reply === 'string') return reply;
   return asBytes(reply).toString();
 }
 
