@@ -11,6 +11,8 @@ export interface PublishFigures extends Measured {
   readonly toBare: number;
   readonly toConnectPerRequest: number | null;
   readonly toWarm: number | null;
+  /** CPU per request in relation to (d): steadier than requests/s when the machine is shared. */
+  readonly cpuToWarm: number | null;
 }
 
 export interface InboundFigures extends InboundMeasured {
@@ -42,6 +44,7 @@ export function publishFigures(results: readonly PublishResult[]): PublishFigure
       toBare: ratio(rounds, bare, requests),
       toConnectPerRequest: qos === 1 ? ratio(rounds, connectPerRequest, requests) : null,
       toWarm: qos === null ? null : ratio(rounds, warm, requests),
+      cpuToWarm: qos === null ? null : ratio(rounds, warm, ({ cpuPer1000 }) => cpuPer1000),
     };
   });
 }

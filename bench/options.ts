@@ -16,9 +16,9 @@ export interface Plan {
 }
 
 const DEFAULT: Plan = {
-  publishRounds: 5,
-  warmUpMs: 500,
-  measureMs: 2_000,
+  publishRounds: 9,
+  warmUpMs: 300,
+  measureMs: 1_000,
   inboundRounds: 3,
   inboundMessages: { 1: 60_000, 2: 20_000 },
 };

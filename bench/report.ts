@@ -19,8 +19,9 @@ export function reportPublish(figures: readonly PublishFigures[], plan: Plan): s
     times(line.toBare),
     times(line.toConnectPerRequest),
     times(line.toWarm),
+    times(line.cpuToWarm),
   ]);
-  const header = ['', 'QoS', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/1,000', '× (a)', '× (b)', '× (d)'];
+  const header = ['', 'QoS', 'requests/s', 'p50 ms', 'p99 ms', 'CPU ms/1,000', '× (a)', '× (b)', '× (d)', 'CPU × (d)'];
   const conditions = `${CONNECTIONS} connections, one request in flight each, ${PAYLOAD_BYTES}-byte payloads; medians of ${plan.publishRounds} rounds of ${plan.measureMs / 1000} s`;
   return `Publish: ${conditions}\n\n${formatTable(header, rows)}\n`;
 }

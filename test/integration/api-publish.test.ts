@@ -75,9 +75,7 @@ describe.each(WAYS)('publishing with $how', ({ path, isV5 }) => {
   it('tells at QoS 1 that nobody listens, where the broker does', async () => {
     const answer = await publish({ topic: `${topic}/nobody`, payload: '', qos: 1 });
     expect(answer.status).toBe(200);
-    expect(answer.json).toMatchObject(
-      isV5 ? { reasonCode: 0x10, matched: false } : { reasonCode: 0, matched: null },
-    );
+    expect(answer.json).toMatchObject(isV5 ? { reasonCode: 0x10, matched: false } : { reasonCode: 0, matched: null });
   });
 
   it.each([
