@@ -16,7 +16,7 @@ export interface Plan {
 }
 
 const DEFAULT: Plan = {
-  publishRounds: 9,
+  publishRounds: 7,
   warmUpMs: 300,
   measureMs: 1_000,
   inboundRounds: 3,

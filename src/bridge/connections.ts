@@ -18,6 +18,12 @@ import type { Views } from './views.ts';
 /** Records looked at in one page of a list, when they are filtered by state. */
 const LIST_PAGE = 100;
 
+interface Found {
+  record: ConnectionRecord;
+  /** False when it was there. */
+  created: boolean;
+}
+
 /** The resource that everything else hangs on: declaring, changing, listing and deleting Connections. */
 export class Connections {
   readonly #deps: BridgeDependencies;
@@ -41,11 +47,14 @@ export class Connections {
 
   /** `POST`: kept only if the broker accepts. */
   async open({ parameters }: ValidatedConnection): Promise<{ created: boolean; connection: ConnectionView }> {
-    const clientId = parameters.clientId || (await assignClientId(parameters, this.#profile(parameters)));
-    const document = { ...parameters, clientId, id: parameters.id ?? clientId };
-    const existing = await this.#deps.store.connections.byId(document.id);
-    if (existing !== null && !existing.deleting) return this.#reopen(existing, document);
-    const record = await this.#create(document, parameters.clientId === '');
+    const existing = parameters.id === undefined ? null : await this.#existing(parameters.id);
+    if (existing !== null) return this.#reopen(existing, parameters);
+    const document = await this.#withClientId(parameters);
+    const { record, created } = await this.#create(document, {
+      assigned: parameters.clientId === '',
+      provisional: true,
+    });
+    if (!created) return this.#reopen(record, document);
     const connection = await this.#pool.obtain(record);
     try {
       await connection.attach();
@@ -61,17 +70,14 @@ export class Connections {
     id: string,
     { parameters }: ValidatedConnection,
   ): Promise<{ created: boolean; connection: ConnectionView }> {
-    const existing = await this.#deps.store.connections.byId(id);
-    if (existing === null || existing.deleting) {
-      const record = await this.#confirm(
-        await this.#create({ ...parameters, id, clientId: parameters.clientId || id }),
-      );
+    const { record, created } = await this.#findOrCreate(id, parameters);
+    if (created) {
       // How the attempt ended is told by the state.
       const connection = await this.#pool.obtain(record);
       await connection.attach().catch(() => undefined);
-      return { created: true, connection: await this.#views.connection(record) };
+      return { created, connection: await this.#views.connection(record) };
     }
-    const record = await this.#records.change(existing, (before) => ({
+    const changed = await this.#records.change(record, (before) => ({
       ...parameters,
       id,
       clientId: parameters.clientId || before.clientId,
@@ -79,7 +85,7 @@ export class Connections {
         ? { subscriptions: before.subscriptions }
         : {}),
     }));
-    return { created: false, connection: await this.#views.connection(record) };
+    return { created, connection: await this.#views.connection(changed) };
   }
 
   /** `PATCH`: the merged document is validated as a whole; secrets that are not sent are kept. */
@@ -160,11 +166,24 @@ export class Connections {
     return this.#views.connection(record);
   }
 
+  async #existing(id: string): Promise<ConnectionRecord | null> {
+    const record = await this.#deps.store.connections.byId(id);
+    return record?.deleting ? null : record;
+  }
+
+  /** The document with a ClientID, assigned if it has none, and with the id that defaults to it. */
+  async #withClientId(parameters: ConnectionParameters): Promise<ConnectionParameters & { id: string }> {
+    const clientId = parameters.clientId || (await assignClientId(parameters, this.#profile(parameters)));
+    return { ...parameters, clientId, id: parameters.id ?? clientId };
+  }
+
   async #reopen(
     record: ConnectionRecord,
-    document: ConnectionParameters,
+    parameters: ConnectionParameters,
   ): Promise<{ created: boolean; connection: ConnectionView }> {
-    if (changedMembers(this.#documents.read(record), document).length > 0) {
+    // Whoever lets a ClientID be assigned asks for the one that was assigned before.
+    const clientId = parameters.clientId || (record.assigned ? record.clientId : '');
+    if (changedMembers(this.#documents.read(record), { ...parameters, clientId }).length > 0) {
       throw new Problem('different-parameters', { detail: 'Use PUT or PATCH to change it, or another id' });
     }
     // Waits for an attempt that is under way, also another request's for the same new Connection.
@@ -172,27 +191,48 @@ export class Connections {
     return { created: false, connection: await this.#views.connection(record) };
   }
 
-  async #create(document: ConnectionParameters & { id: string }, assigned = false): Promise<ConnectionRecord> {
+  async #findOrCreate(id: string, parameters: ConnectionParameters): Promise<Found> {
+    const existing = await this.#existing(id);
+    if (existing !== null) return { record: existing, created: false };
+    const document = await this.#withClientId({ ...parameters, id });
+    return this.#create(document, { assigned: parameters.clientId === '', provisional: false });
+  }
+
+  /** Makes a record, or answers the one of that id that another request has just made. */
+  async #create(
+    document: ConnectionParameters & { id: string },
+    marks: { assigned: boolean; provisional: boolean },
+  ): Promise<Found> {
     const { connections } = this.#deps.store;
-    const record = this.#documents.create(document.id, document, assigned);
+    const record = this.#documents.create(document, marks);
     const result = await connections.create(record);
-    if (result === 'created') return record;
+    if (result === 'created') return { record, created: true };
     const holder =
       result === 'id-taken'
         ? await connections.byId(record.id)
         : await connections.byClientId(record.broker, record.clientId);
-    if (holder?.deleting && (await this.finishRemoval(holder))) return this.#create(document, assigned);
-    throw result === 'id-taken'
-      ? new Problem('id-in-use', { detail: `Another request has just made ${JSON.stringify(record.id)}` })
-      : new Problem('client-id-in-use', { detail: `The Connection ${JSON.stringify(holder?.id)} has this ClientID` });
+    // One that is being deleted gives way once its session is discarded; one that is gone already has given way.
+    if (holder === null || (holder.deleting && (await this.finishRemoval(holder))))
+      return this.#create(document, marks);
+    if (result === 'id-taken' && !holder.deleting) return { record: holder, created: false };
+    if (result === 'id-taken') {
+      throw new Problem('id-in-use', { detail: 'Its deletion waits for the broker, which cannot be reached' });
+    }
+    throw new Problem('client-id-in-use', {
+      detail: `The Connection ${JSON.stringify(holder.id)} has this ClientID at this broker`,
+    });
   }
 
-  /** The Connection is to stay. */
+  /** The Connection is to stay, however another request has changed it meanwhile. */
   async #confirm(record: ConnectionRecord): Promise<ConnectionRecord> {
-    const confirmed = { ...record, provisional: false, revision: record.revision + 1 };
-    const result = await this.#deps.store.connections.update(record.revision, confirmed);
-    if (result !== 'updated') throw new Problem('changed-meanwhile', {});
-    return confirmed;
+    const { connections } = this.#deps.store;
+    for (let current: ConnectionRecord | null = record; current !== null; ) {
+      const confirmed: ConnectionRecord = { ...current, provisional: false, revision: current.revision + 1 };
+      const result = await connections.update(current.revision, confirmed);
+      if (result === 'updated') return confirmed;
+      current = await connections.byKey(record.key);
+    }
+    throw new Problem('changed-meanwhile', { detail: 'Another request has deleted it' });
   }
 
   async #abandon(record: ConnectionRecord, connection: Connection): Promise<void> {

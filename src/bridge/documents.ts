@@ -18,19 +18,21 @@ export class Documents {
     this.#box = box;
   }
 
-  /** A new record, provisional until the Connection is known to work. */
-  create(id: string, parameters: ConnectionParameters, assigned: boolean): ConnectionRecord {
+  /** A new record. */
+  create(
+    parameters: ConnectionParameters & { id: string },
+    marks: Pick<ConnectionRecord, 'assigned' | 'provisional'>,
+  ): ConnectionRecord {
     const key = createKey();
     return {
       schema: 1,
       key,
-      id,
+      id: parameters.id,
       clientId: parameters.clientId,
       broker: brokerIdentity(parameters),
       ...this.#contents(key, parameters),
       createdAt: Date.now(),
-      provisional: true,
-      assigned,
+      ...marks,
       revision: 1,
     };
   }

@@ -1,6 +1,5 @@
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import type { ConnectionView, Warning } from '../schemas/connection-view.ts';
-import { isPersistent } from './connect-options.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Documents } from './documents.ts';
 import type { Pool } from './pool.ts';
@@ -12,12 +11,6 @@ type Liveness = Pick<
   ConnectionView,
   'state' | 'since' | 'reason' | 'connack' | 'generation' | 'subscriptions' | 'owner'
 >;
-
-const ASSIGNED_WITH_SESSION: Warning = {
-  code: 'assigned-client-id',
-  detail: 'The ClientID was assigned and the session outlives its connection: keep the id, or the session is orphaned.',
-  pointer: '/clientId',
-};
 
 /** Connections as callers see them: the owner's live knowledge here, else what the owner stored last. */
 export class Views {
@@ -80,16 +73,10 @@ export class Views {
 
   /** Warnings are derived, never stored: a release that knows more says more. */
   #warnings(record: ConnectionRecord, document: ConnectionParameters): Warning[] {
-    const warnings = this.#validationWarnings(document);
-    if (!record.assigned) return warnings;
-    // What the broker, or the bridge, chose is no advice to the caller.
-    const others = warnings.filter(({ pointer }) => pointer !== '/clientId');
-    return isPersistent(document) ? [ASSIGNED_WITH_SESSION, ...others] : others;
-  }
-
-  #validationWarnings(document: ConnectionParameters): Warning[] {
+    // An assigned ClientID is judged as the caller wrote it: not at all.
+    const asWritten = record.assigned ? { ...document, clientId: '' } : document;
     try {
-      return this.#deps.validate(document).warnings;
+      return this.#deps.validate(asWritten).warnings;
     } catch {
       // The operator's rules changed since: the next PUT will name the fault.
       return [];

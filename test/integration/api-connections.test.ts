@@ -230,6 +230,23 @@ describe('one ClientID, one Connection', () => {
   });
 });
 
+describe('many at once', () => {
+  it.each(['POST', 'PUT'])(
+    'identical %s requests make one Connection: one 201, and 200 for all others',
+    async (method) => {
+      for (let round = 0; round < 10; round += 1) {
+        const id = `many${method}${round}`;
+        const target = method === 'POST' ? '/v1/connections' : `/v1/connections/${id}`;
+        const send = () => bridge.request(method, target, { json: { id, keepAlive: 30 } });
+        const answers = await Promise.all(Array.from({ length: 15 }, send));
+        const statuses = answers.map(({ status }) => status).sort();
+        expect(statuses).toEqual([...Array.from({ length: 14 }, () => 200), 201]);
+        expect(connects(id)).toHaveLength(1);
+      }
+    },
+  );
+});
+
 describe('an assigned ClientID', () => {
   it('is the broker’s on 5.0', async () => {
     const answer = await bridge.request<{ id: string; clientId: string; warnings: unknown }>(

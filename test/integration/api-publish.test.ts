@@ -209,6 +209,20 @@ describe.each(WAYS)('publishing with $how', ({ path, isV5 }) => {
 });
 
 describe('publishing while the broker is away', () => {
+  it.each([1, 2])('says at QoS %i that the outcome is unknown when the broker does not answer in time', async (qos) => {
+    broker.signal('SIGSTOP');
+    try {
+      const json = { topic: 'frozen', payload: 'x', qos, timeout: 0.5 };
+      const answer = await bridge.request('POST', '/v1/connections/five/publish', { json });
+      expect(answer.status).toBe(504);
+      expect(answer.json).toMatchObject({ type: '/problems/outcome-unknown' });
+    } finally {
+      broker.signal('SIGCONT');
+    }
+    const json = { topic: 'thawed', payload: 'x', qos };
+    expect((await bridge.request('POST', '/v1/connections/five/publish', { json })).status).toBe(200);
+  });
+
   it('waits for it up to the timeout, then says that it cannot be reached; and goes on when it is back', async () => {
     await broker.stop();
     const publish = (timeout: number) =>

@@ -19,6 +19,8 @@ import { WakeUps } from './wake-ups.ts';
 
 export type { SweepReport } from './sweep.ts';
 
+const SWEEP_INTERVAL_MS = 5 * 60 * 1_000;
+
 export interface RedisStoreOptions {
   /** See `parseRedisUrl`. */
   readonly url: string;
@@ -32,7 +34,7 @@ export interface RedisStoreOptions {
 }
 
 export interface RedisStore extends Store {
-  /** Repairs the list and the unique names; to be called now and then, by any instance. */
+  /** Repairs the list and the unique names now; the store does so by itself every few minutes. */
   sweep(): Promise<SweepReport>;
 }
 
@@ -74,7 +76,16 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       throw error;
     }
   }
+  const sweeping = repeatSweep();
+
+  /** Any instance may; at different times, so that they do not all do it at once. */
+  function repeatSweep(): NodeJS.Timeout {
+    const every = SWEEP_INTERVAL_MS * (0.5 + Math.random());
+    const run = () => sweep(client, parts).catch((error) => log.warn({ err: error }, 'the sweep failed'));
+    return setInterval(run, every).unref();
+  }
   async function close(): Promise<void> {
+    clearInterval(sweeping);
     wakeUps.close();
     await Promise.all([client.close(), writer?.close()]);
   }
