@@ -9,6 +9,7 @@ import { Pool } from './pool.ts';
 import { PooledClient } from './pooled-client.ts';
 import { StoreUnavailable } from './ports.ts';
 import { Records } from './records.ts';
+import { Removals } from './removals.ts';
 import { RetainedReader } from './retained.ts';
 import { Revival } from './revival.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -24,11 +25,12 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const documents = new Documents(dependencies.secretBox);
   const pool = new Pool(dependencies, documents);
   const views = new Views(dependencies, documents, pool);
+  const removals = new Removals(store, pool);
   const records = new Records(store.connections, documents, pool);
   const subscriptions = new Subscriptions(records, documents, pool, views);
-  const connections = new Connections(dependencies, documents, records, pool, views);
+  const connections = new Connections(dependencies, documents, records, pool, views, removals);
   const messages = new Messages(store, views);
-  const revival = new Revival(dependencies, pool, connections);
+  const revival = new Revival(dependencies, pool, removals);
   const publishers = perBroker(brokers, (profile) => new PooledClient(profile));
   const readers = perBroker(brokers, (profile) => new RetainedReader(profile, maxPayload));
 
@@ -65,6 +67,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     },
     stop: async () => {
       revival.stop();
+      removals.stop();
       await Promise.all([pool.stop(), ...[...publishers.made, ...readers.made].map((client) => client.stop())]);
     },
   };

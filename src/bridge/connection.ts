@@ -20,16 +20,17 @@ import {
 import { Mutex } from './mutex.ts';
 import { Outbound } from './outbound.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
-import type { Key, Lease } from './ports.ts';
+import type { ConnectionRecord, Key, Lease } from './ports.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import { TakeoverDetector } from './takeover.ts';
 import { unlessAborted } from './waiting.ts';
 
-export type ConnectionDependencies = Pick<
-  BridgeDependencies,
-  'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'
->;
+export interface ConnectionDependencies
+  extends Pick<BridgeDependencies, 'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'> {
+  /** The parameters in a record, secrets too. */
+  readParameters: (record: ConnectionRecord) => ConnectionParameters;
+}
 
 /**
  * One Connection's life in this process: lease, network connection, session, and the way back after a failure. What it
@@ -52,16 +53,17 @@ export class Connection {
   #failures = 0;
   #stopped = false;
 
-  constructor(key: Key, parameters: ConnectionParameters, dependencies: ConnectionDependencies) {
+  constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
+    const { key } = record;
     this.key = key;
-    this.#parameters = parameters;
+    this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
     this.#session = new Session(key, dependencies);
     this.#outbound = new Outbound({
       exchanges: dependencies.store.exchanges,
       fence: () => this.#session.fence(),
       identifiers: this.#identifiers,
-      protocolVersion: parameters.protocolVersion,
+      protocolVersion: this.#parameters.protocolVersion,
       onFailure: (error) => this.#onStoreFailure(error),
     });
   }
@@ -87,6 +89,12 @@ export class Connection {
     return this.#session.load();
   }
 
+  /** Makes this instance the owner, or rejects with `not-owner`: only the owner may change a Connection. */
+  async own(): Promise<void> {
+    // An attempt to attach that is under way has the lease, and may take long.
+    if (this.#session.lease === null) await this.#mutex.run(() => this.#own());
+  }
+
   /** Attaches now; resolves when online. Rejects with the problem, and goes on trying if time may mend it. */
   attach(): Promise<void> {
     return this.#mutex.run(() => this.#attach());
@@ -97,6 +105,7 @@ export class Connection {
     this.#interruptAttempt();
     return this.#mutex.run(async () => {
       this.#cancelRetry();
+      await this.#own();
       await this.#end(ending);
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
@@ -116,6 +125,7 @@ export class Connection {
       this.#parameters = parameters;
       if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
       else if (reattach && this.#session.status.wanted) await this.#attach();
+      else await this.#disownParked();
     });
   }
 
@@ -126,7 +136,10 @@ export class Connection {
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
     return this.#mutex.run(async () => {
       this.#parameters = parameters;
-      if (this.#attachment === null) return false;
+      if (this.#attachment === null) {
+        await this.#disownParked();
+        return false;
+      }
       for (const filter of filters) this.#session.table.forget(filter);
       await this.#applySubscriptions(this.#attachment);
       return true;
@@ -139,7 +152,7 @@ export class Connection {
     const { state } = this.#session.status;
     if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#notUsable());
     // How the attempt ends shows in the state; the publish has its own deadline.
-    if (state === 'parked') this.attach().catch(() => undefined);
+    if (state === 'parked' || this.lease === null) this.attach().catch(() => undefined);
     return this.#outbound.publish(message, timeoutMs);
   }
 
@@ -175,7 +188,7 @@ export class Connection {
     this.#cancelRetry();
     this.#interrupt = new AbortController();
     try {
-      await this.#session.acquire();
+      await this.#own();
       this.#session.set({ wanted: true });
       if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
       await this.#connect();
@@ -185,16 +198,29 @@ export class Connection {
     }
   }
 
+  /** With a new lease come the parameters as the owner before left them. */
+  async #own(): Promise<void> {
+    const record = await this.#session.acquire();
+    if (record !== null) this.#parameters = this.#deps.readParameters(record);
+  }
+
+  /** Nobody needs to own what is parked. */
+  async #disownParked(): Promise<void> {
+    if (this.#session.status.state === 'parked') await this.#session.release();
+  }
+
   #attachFailed(error: unknown): Problem {
     const version = this.#parameters.protocolVersion;
     const problem = problemOfFailure(error, version);
     if (problem.type === 'internal') this.#deps.log.error({ err: error, key: this.key }, 'attaching failed');
+    if (problem.type === 'not-owner') this.#outbound.refuseWaiting(problem);
     if (!isWorthRetrying(error, version)) {
       this.#session.setState('refused', stateReason(problem));
       this.#outbound.refuseWaiting(this.#notUsable());
     } else {
       this.#session.setState('offline', stateReason(problem));
-      this.#scheduleRetry();
+      // The lease of an owner that died ends soon.
+      this.#scheduleRetry(problem.type === 'not-owner' ? this.#deps.leaseTtlMs / 2 : undefined);
     }
     this.#session.save().catch(() => undefined);
     return problem;
@@ -210,6 +236,7 @@ export class Connection {
         fence: this.#session.fence(),
         limits: () => this.#parameters.queue,
         maxPayload: this.#deps.maxPayload,
+        sessionMayBeNew: !this.#tellsSessionPresent(),
         onFailure: (error) => this.#onStoreFailure(error),
       },
       outbound: this.#outbound,
@@ -229,15 +256,24 @@ export class Connection {
 
   /** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
   async #openSession(attachment: Attachment, clean: boolean): Promise<void> {
-    // 3.1 has no Session Present flag: taking the session for a new one can repeat messages, but never swallow one.
-    const present = attachment.connack.sessionPresent && !clean && this.#session.generation > 0;
+    const before = !clean && this.#session.generation > 0;
+    const present = before && (attachment.connack.sessionPresent || !this.#tellsSessionPresent());
     this.#session.set({ connack: toConnack(attachment.connack, this.#parameters.protocolVersion) });
     if (!present) await this.#session.begin();
+    else if (!this.#tellsSessionPresent()) this.#session.table.reset();
     const { generation } = this.#session;
     const former = await this.#deps.store.exchanges.load(this.#session.fence(), generation);
     if (!attachment.link.alive) throw problemOfEnd(attachment.link.end, this.#parameters.protocolVersion);
     attachment.open({ generation, present, former });
     this.#session.setState('online', null);
+  }
+
+  /**
+   * 3.1 has no Session Present flag. Its session is taken for the one before, with all subscriptions made again, and
+   * what is new is told by DUP.
+   */
+  #tellsSessionPresent(): boolean {
+    return this.#parameters.protocolVersion !== '3.1';
   }
 
   async #applySubscriptions({ link }: Attachment): Promise<void> {
@@ -313,10 +349,11 @@ export class Connection {
     });
   }
 
-  #scheduleRetry(): void {
+  #scheduleRetry(atMostMs = Number.POSITIVE_INFINITY): void {
     if (this.#stopped) return;
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => this.attach().catch(() => undefined), backoffMs(this.#failures));
+    const delay = Math.min(backoffMs(this.#failures), atMostMs);
+    this.#retry = setTimeout(() => this.attach().catch(() => undefined), delay);
     this.#failures += 1;
   }
 

@@ -13,6 +13,7 @@ import type { Bridge, ValidatedConnection } from './facade.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord } from './ports.ts';
 import type { Records } from './records.ts';
+import type { Removals } from './removals.ts';
 import type { Views } from './views.ts';
 
 /** Records looked at in one page of a list, when they are filtered by state. */
@@ -31,13 +32,22 @@ export class Connections {
   readonly #records: Records;
   readonly #pool: Pool;
   readonly #views: Views;
+  readonly #removals: Removals;
 
-  constructor(dependencies: BridgeDependencies, documents: Documents, records: Records, pool: Pool, views: Views) {
+  constructor(
+    dependencies: BridgeDependencies,
+    documents: Documents,
+    records: Records,
+    pool: Pool,
+    views: Views,
+    removals: Removals,
+  ) {
     this.#deps = dependencies;
     this.#documents = documents;
     this.#records = records;
     this.#pool = pool;
     this.#views = views;
+    this.#removals = removals;
   }
 
   /** The live Connection of an id. */
@@ -120,6 +130,7 @@ export class Connections {
   async remove(id: string, how: { session: 'discard' | 'keep'; will: 'send' | null }): Promise<'deleted' | 'pending'> {
     const record = await this.#records.require(id);
     const connection = await this.#pool.obtain(record);
+    await connection.own();
     const ending: Ending = how.will === 'send' ? { will: 'send' } : {};
     if (how.session === 'keep') await connection.stop(ending);
     const gone = how.session === 'keep' || (await connection.discard(ending));
@@ -128,21 +139,10 @@ export class Connections {
       await this.#deps.store.connections.remove(record.key);
       return 'deleted';
     }
-    await this.#deps.store.connections.update(record.revision, {
-      ...record,
-      deleting: true,
-      revision: record.revision + 1,
-    });
+    const deleting: ConnectionRecord = { ...record, deleting: true, revision: record.revision + 1 };
+    await this.#deps.store.connections.update(record.revision, deleting);
+    this.#removals.add(deleting);
     return 'pending';
-  }
-
-  /** Tries again what `remove` left pending. */
-  async finishRemoval(record: ConnectionRecord): Promise<boolean> {
-    const connection = await this.#pool.obtain(record);
-    const gone = await connection.discard();
-    this.#pool.forget(record);
-    if (gone) await this.#deps.store.connections.remove(record.key);
-    return gone;
   }
 
   async attach(id: string): Promise<ConnectionView> {
@@ -212,7 +212,7 @@ export class Connections {
         ? await connections.byId(record.id)
         : await connections.byClientId(record.broker, record.clientId);
     // One that is being deleted gives way once its session is discarded; one that is gone already has given way.
-    if (holder === null || (holder.deleting && (await this.finishRemoval(holder))))
+    if (holder === null || (holder.deleting && (await this.#removals.finish(holder))))
       return this.#create(document, marks);
     if (result === 'id-taken' && !holder.deleting) return { record: holder, created: false };
     if (result === 'id-taken') {

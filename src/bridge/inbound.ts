@@ -1,3 +1,4 @@
+import type { IncomingMessage } from '../mqtt/message.ts';
 import { GroupWorker } from './group-worker.ts';
 import type { MqttLink } from './mqtt-client.ts';
 import type { FlowPacket } from './packet-splitter.ts';
@@ -10,7 +11,7 @@ const MAX_GROUP = 512;
 const HIGH_WATER = { messages: 4_096, bytes: 16 * 1024 * 1024 };
 
 interface Step {
-  entry: InboundEntry;
+  entries: InboundEntry[];
   /** What to answer once the entry is committed; nothing at QoS 0. */
   ack: { command: AckCommand; packetId: number } | null;
   bytes: number;
@@ -22,6 +23,8 @@ export interface InboundOptions {
   /** Asked at each group, since a caller may change them. */
   limits: () => QueueLimits;
   maxPayload: number;
+  /** MQTT 3.1: whether the broker kept the session is not told. */
+  sessionMayBeNew: boolean;
   /** The store failed: the connection must be closed, so that the broker sends again what was not acknowledged. */
   onFailure: (error: unknown) => void;
 }
@@ -90,18 +93,24 @@ export class Inbound {
   #toStep(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>): Step {
     const packetId = packet.messageId ?? 0;
     if (packet.cmd === 'pubrel') {
-      return { entry: { kind: 'release', packetId }, ack: { command: 'pubcomp', packetId }, bytes: 0 };
+      return { entries: [{ kind: 'release', packetId }], ack: { command: 'pubcomp', packetId }, bytes: 0 };
     }
     const message = toIncomingMessage(packet, Date.now(), this.#options.maxPayload);
     const bytes = message.payload.length + message.topic.length;
     switch (message.qos) {
       case 0:
-        return { entry: { kind: 'message', message }, ack: null, bytes };
+        return { entries: [{ kind: 'message', message }], ack: null, bytes };
       case 1:
-        return { entry: { kind: 'message', message }, ack: { command: 'puback', packetId }, bytes };
+        return { entries: [{ kind: 'message', message }], ack: { command: 'puback', packetId }, bytes };
       case 2:
-        return { entry: { kind: 'message', message, packetId }, ack: { command: 'pubrec', packetId }, bytes };
+        return { entries: this.#exactlyOnce(message, packetId), ack: { command: 'pubrec', packetId }, bytes };
     }
+  }
+
+  /** Where a session may have been lost unnoticed, an identifier that comes without DUP is a new message's. */
+  #exactlyOnce(message: IncomingMessage, packetId: number): InboundEntry[] {
+    const entry: InboundEntry = { kind: 'message', message, packetId };
+    return this.#options.sessionMayBeNew && !message.dup ? [{ kind: 'release', packetId }, entry] : [entry];
   }
 
   async #commit(group: Step[]): Promise<void> {
@@ -109,7 +118,7 @@ export class Inbound {
     await store.inbound.append(
       fence,
       this.#generation,
-      group.map(({ entry }) => entry),
+      group.flatMap(({ entries }) => entries),
       limits(),
     );
     this.#steps -= group.length;

@@ -1,8 +1,10 @@
 import type { IConnackPacket, IDisconnectPacket } from 'mqtt-packet';
 
+import { FORBIDDEN_ADDRESS } from './transports/guarded-lookup.ts';
+
 /** Why a connection ended or never came to be. */
 export interface LinkEnd {
-  kind: 'refused' | 'tls' | 'unreachable' | 'timeout' | 'protocol' | 'disconnected' | 'closed' | 'ours';
+  kind: 'refused' | 'forbidden' | 'tls' | 'unreachable' | 'timeout' | 'protocol' | 'disconnected' | 'closed' | 'ours';
   detail: string;
   /** CONNACK's or DISCONNECT's reason code. */
   reasonCode?: number;
@@ -23,6 +25,7 @@ export class LinkError extends Error {
 /** What an error of the transport means. */
 export function describeError(error: Error & { code?: unknown }): LinkEnd {
   const code = typeof error.code === 'string' ? error.code : '';
+  if (code === FORBIDDEN_ADDRESS) return { kind: 'forbidden', detail: error.message };
   const tls = /^(ERR_(TLS|SSL|OSSL)|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME_MISMATCH)/.test(code);
   return { kind: tls ? 'tls' : 'unreachable', detail: error.message || code };
 }

@@ -21,6 +21,11 @@ export function problemOfEnd(end: LinkEnd, version: ProtocolVersion): Problem {
         ...reason,
         detail: `The broker refused the connection: ${reason?.reason ?? end.detail}`,
       });
+    case 'forbidden':
+      return new Problem('invalid-request', {
+        detail: end.detail,
+        errors: [{ pointer: '/url', detail: 'Link-local and metadata addresses are never connected to' }],
+      });
     case 'tls':
       return new Problem('tls-failed', { detail: end.detail });
     case 'timeout':
@@ -60,6 +65,8 @@ export function stateReason(problem: Problem): StateReason {
 
 /** Whether a failed attempt is worth another: a refusal that time will not mend is not. */
 export function isWorthRetrying(error: unknown, version: ProtocolVersion): boolean {
-  if (!(error instanceof LinkError) || error.end.kind !== 'refused') return true;
+  if (error instanceof Problem && error.type === 'connection-not-found') return false;
+  if (!(error instanceof LinkError)) return true;
+  if (error.end.kind !== 'refused') return error.end.kind !== 'forbidden';
   return isTransientRefusal(error.end.reasonCode ?? 0, version);
 }

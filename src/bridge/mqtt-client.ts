@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream';
 import { type IClientOptions, type IClientSubscribeOptions, MqttClient } from 'mqtt';
 import type { IConnackPacket, ISubackPacket, IUnsubackPacket, Packet, QoS } from 'mqtt-packet';
 import {
@@ -91,9 +90,10 @@ export class MqttLink {
     return new Promise((resolve, reject) => {
       const state = new LinkState();
       let splitter: PacketSplitter | undefined;
+      const transport = openTransport(options.target);
       const client = new MqttClient(
         () => {
-          splitter = new PacketSplitter(openOrFail(options.target, state), options.protocolLevel, {
+          splitter = new PacketSplitter(transport, options.protocolLevel, {
             onPacket: (packet) => {
               state.lastReceivedAt = Date.now();
               handlers.onPacket(packet);
@@ -240,15 +240,6 @@ class LinkState {
   closed = false;
   ending = false;
   lastReceivedAt = Date.now();
-}
-
-function openOrFail(target: TransportTarget, state: LinkState): Duplex {
-  try {
-    return openTransport(target);
-  } catch (error) {
-    state.end = describeError(error as Error);
-    throw error;
-  }
 }
 
 function clientOptions(options: ConnectOptions, identifiers: PacketIdentifiers): IClientOptions {

@@ -1,4 +1,4 @@
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionDependencies } from './connection.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Documents } from './documents.ts';
 import type { ConnectionRecord, Key, Lease } from './ports.ts';
@@ -10,15 +10,13 @@ const STOP_CONCURRENCY = 200;
 
 /** The Connections that are alive in this process, and their leases. */
 export class Pool {
-  readonly #deps: BridgeDependencies;
-  readonly #documents: Documents;
+  readonly #deps: BridgeDependencies & ConnectionDependencies;
   readonly #connections = new Map<Key, Connection>();
   readonly #byId = new Map<string, Connection>();
   #renewal: NodeJS.Timeout | undefined;
 
   constructor(dependencies: BridgeDependencies, documents: Documents) {
-    this.#deps = dependencies;
-    this.#documents = documents;
+    this.#deps = { ...dependencies, readParameters: (record) => documents.read(record) };
   }
 
   get(key: Key): Connection | undefined {
@@ -35,7 +33,7 @@ export class Pool {
   async obtain(record: ConnectionRecord): Promise<Connection> {
     const known = this.#connections.get(record.key);
     if (known !== undefined) return known;
-    const connection = new Connection(record.key, this.#documents.read(record), this.#deps);
+    const connection = new Connection(record, this.#deps);
     await connection.load();
     // Another request may have made it meanwhile.
     const winner = this.#connections.get(record.key) ?? connection;

@@ -39,8 +39,13 @@ export class Records {
     return record;
   }
 
-  /** Stores a changed document, unless the edit changes nothing. The live Connection does not know of it yet. */
+  /**
+   * Stores a changed document, unless the edit changes nothing. The live Connection does not know of it yet. Rejects
+   * with `not-owner` when another instance has the Connection: the change would not reach it.
+   */
   async edit(first: ConnectionRecord, edit: Edit): Promise<Change> {
+    const connection = await this.#pool.obtain(first);
+    await connection.own();
     let record = first;
     for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
       const before = this.#documents.read(record);

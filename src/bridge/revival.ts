@@ -1,45 +1,39 @@
-import type { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord } from './ports.ts';
+import type { Removals } from './removals.ts';
 import { readStatus } from './session-status.ts';
 
 const PAGE = 200;
 /** CONNECTs under way at the same time after a start: a broker that comes back should not meet thousands at once. */
 const CONCURRENCY = 50;
-/** How often deletions are tried again that a broker out of reach held up, in milliseconds. */
-const REMOVAL_INTERVAL_MS = 30_000;
 
 /** Brings back after a start what was there before: attaches, clears away what a crash left, finishes deletions. */
 export class Revival {
   readonly #deps: BridgeDependencies;
   readonly #pool: Pool;
-  readonly #connections: Connections;
-  #removals: NodeJS.Timeout | undefined;
+  readonly #removals: Removals;
   #stopped = false;
 
-  constructor(dependencies: BridgeDependencies, pool: Pool, connections: Connections) {
+  constructor(dependencies: BridgeDependencies, pool: Pool, removals: Removals) {
     this.#deps = dependencies;
     this.#pool = pool;
-    this.#connections = connections;
+    this.#removals = removals;
   }
 
   /** Resolves when all records were seen; the attaching goes on behind it. */
   async start(): Promise<void> {
     const toAttach: ConnectionRecord[] = [];
-    const toRemove: ConnectionRecord[] = [];
     for await (const record of this.#records()) {
       if (record.provisional) await this.#clearAway(record);
-      else if (record.deleting) toRemove.push(record);
+      else if (record.deleting) this.#removals.add(record);
       else if (await this.#isWanted(record)) toAttach.push(record);
     }
     this.#attachAll(toAttach);
-    this.#finishRemovals(toRemove);
   }
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#removals);
   }
 
   async *#records(): AsyncGenerator<ConnectionRecord> {
@@ -74,15 +68,5 @@ export class Revival {
       }
     };
     for (let started = 0; started < CONCURRENCY; started += 1) worker();
-  }
-
-  async #finishRemovals(records: readonly ConnectionRecord[]): Promise<void> {
-    const left: ConnectionRecord[] = [];
-    for (const record of records) {
-      const gone = await this.#connections.finishRemoval(record).catch(() => false);
-      if (!gone) left.push(record);
-    }
-    if (left.length === 0 || this.#stopped) return;
-    this.#removals = setTimeout(() => this.#finishRemovals(left), REMOVAL_INTERVAL_MS);
   }
 }

@@ -1,7 +1,8 @@
+import { Problem } from '../errors/problem.ts';
 import type { ConnectionState, StateReason } from '../schemas/connection-view.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import { notOwner } from './link-problems.ts';
-import type { Fence, Key, Lease } from './ports.ts';
+import type { ConnectionRecord, Fence, Key, Lease } from './ports.ts';
 import { initialStatus, readStatus, type SessionStatus } from './session-status.ts';
 import { SubscriptionTable } from './subscription-table.ts';
 
@@ -47,14 +48,24 @@ export class Session {
     if (this.#status.state === 'online') this.setState('connecting', null);
   }
 
-  /** Takes the lease, and with it what the store knows; rejects with `not-owner` when another instance has it. */
-  async acquire(): Promise<void> {
-    if (this.#lease !== null) return;
+  /**
+   * Takes the lease, and with it what the store knows by now: answers the record, or null when the lease was ours
+   * already. Rejects with `not-owner` when another instance has it, and with `connection-not-found` when the
+   * Connection was deleted.
+   */
+  async acquire(): Promise<ConnectionRecord | null> {
+    if (this.#lease !== null) return null;
     const { store, nodeId, leaseTtlMs } = this.#deps;
     const lease = await store.leases.acquire(this.#key, nodeId, leaseTtlMs);
     if ('heldBy' in lease) throw notOwner();
+    const record = await store.connections.byKey(this.#key);
+    if (record === null) {
+      await store.leases.release(lease);
+      throw new Problem('connection-not-found', { detail: 'The Connection was deleted' });
+    }
     this.#lease = lease;
     await this.load();
+    return record;
   }
 
   async release(): Promise<void> {

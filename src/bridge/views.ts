@@ -47,10 +47,10 @@ export class Views {
   /** What changes while a Connection lives. */
   async liveness(record: ConnectionRecord): Promise<Liveness> {
     const live = this.#pool.get(record.key);
-    if (live !== undefined && (live.lease !== null || live.status.state === 'parked')) {
-      const { generation, subscriptions, lease } = live;
+    if (live !== undefined && live.lease !== null) {
+      const { generation, subscriptions } = live;
       const { state, since, reason, connack } = live.status;
-      const owner = lease === null ? null : this.#deps.nodeId;
+      const owner = this.#deps.nodeId;
       return { state, since: new Date(since).toISOString(), reason, connack, generation, subscriptions, owner };
     }
     const [session, owner] = await Promise.all([

@@ -119,7 +119,7 @@ describe.each([
     const before = broker.log().length;
     const probe = await mosquittoSub(broker, ['-i', id, '-c', '-V', version, ...keep, '-t', 'x']);
     expect(broker.log().slice(before)).toMatch(new RegExp(`Sending CONNACK to ${id} \\(0, 0\\)`));
-    await probe.stop();
+    await probe.kill();
   });
 
   it('publishes its Will on DELETE when asked to', async () => {

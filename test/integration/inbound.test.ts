@@ -171,6 +171,29 @@ describe('inbound: store, then acknowledge', () => {
     expect((await bridge.getConnection('a')).generation).toBe(2);
   });
 
+  it('QoS 2 on 3.1, which tells of no session: DUP with a known identifier is the same message, without DUP a new one', async () => {
+    gate.open();
+    const opening = bridge.declareConnection('a', valid({ id: 'a', protocolVersion: '3.1', cleanSession: false }));
+    const first = await broker.nextConnection();
+    await first.accept();
+    await opening;
+    first.send(publish(5, 2, 'once'));
+    await first.next('pubrec');
+    first.drop();
+    const second = await broker.nextConnection();
+    await second.accept();
+    second.send(publish(5, 2, 'once', true));
+    await second.next('pubrec');
+    expect((await read(bridge, 'a')).messages).toHaveLength(1);
+    second.drop();
+    const third = await broker.nextConnection();
+    await third.accept();
+    third.send(publish(5, 2, 'new'));
+    await third.next('pubrec');
+    const { messages } = await read(bridge, 'a');
+    expect(messages.map(({ message }) => message.payload.toString())).toEqual(['once', 'new']);
+  });
+
   it('a payload over the limit is acknowledged and kept as an oversize record', async () => {
     gate.open();
     await bridge.stop();

@@ -17,14 +17,12 @@ export function isForbiddenAddress(address: string): boolean {
   return FORBIDDEN.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** The `code` of such an error, as system errors have one. */
+export const FORBIDDEN_ADDRESS = 'EFORBIDDEN';
+
 export class ForbiddenAddress extends Error {
   override readonly name = 'ForbiddenAddress';
-  readonly code = 'EFORBIDDEN';
-}
-
-/** Refuses a literal address at once; `net.connect` does not ask `lookup` about those. */
-export function refuseForbiddenLiteral(host: string): void {
-  if (isIP(host) !== 0 && isForbiddenAddress(host)) throw new ForbiddenAddress(`${host} may not be connected to`);
+  readonly code = FORBIDDEN_ADDRESS;
 }
 
 /**

@@ -1,6 +1,7 @@
-import type { Duplex } from 'node:stream';
+import { isIP } from 'node:net';
+import { Duplex } from 'node:stream';
 import type { Scheme } from '../address.ts';
-import { refuseForbiddenLiteral } from './guarded-lookup.ts';
+import { ForbiddenAddress, isForbiddenAddress } from './guarded-lookup.ts';
 import type { TransportTarget } from './target.ts';
 import { openTcp } from './tcp.ts';
 import { openTls } from './tls.ts';
@@ -11,16 +12,21 @@ const OPENERS: Readonly<Record<Scheme, (target: TransportTarget) => Duplex>> = {
   mqtts: openTls,
   ws: openWebSocket,
   wss: openWebSocket,
-  quic: () => {
-    throw new Error('QUIC needs its optional package');
-  },
+  quic: () => new Duplex({ read: () => undefined }).destroy(new Error('QUIC is not available in this version')),
 };
 
 /**
  * Starts to connect and answers the stream at once: what is written before it is open is sent when it is. Failures
- * are its `error` event; a forbidden literal address throws `ForbiddenAddress`.
+ * are its `error` event.
  */
 export function openTransport(target: TransportTarget): Duplex {
-  if (target.fromCaller) refuseForbiddenLiteral(target.address.host);
-  return OPENERS[target.address.scheme](target);
+  const { address, fromCaller } = target;
+  // `net.connect` asks no `lookup` about a literal address.
+  if (fromCaller && isIP(address.host) !== 0 && isForbiddenAddress(address.host)) return refused(address.host);
+  return OPENERS[address.scheme](target);
+}
+
+/** A stream that fails as one to an unreachable host would. */
+function refused(host: string): Duplex {
+  return new Duplex({ read: () => undefined }).destroy(new ForbiddenAddress(`${host} may not be connected to`));
 }
