@@ -6,6 +6,7 @@ import { bodyByHandler, invalid } from '../plugins/validation.ts';
 import { connectionPath, decodeId } from '../schemas/common.ts';
 import { batchResult, MAX_BATCH, publishBody, publishResult } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
+import { refuseIdempotencyKey } from './idempotency.ts';
 import { AT_BROKER, json, ON_CONNECTION, responses, WITH_BODY } from './responses.ts';
 import { type AddRoutes, TAGS } from './route.ts';
 
@@ -36,6 +37,7 @@ export const addPublishRoutes: AddRoutes = (app, { bridge, limits, maxPayload })
     method: 'POST',
     url: '/v1/connections/:id/publish',
     bodyLimit: limits.batch,
+    onRequest: refuseIdempotencyKey,
     schema: {
       operationId: 'publishAsConnection',
       summary: 'Publish as a Connection’s ClientID',
@@ -57,6 +59,7 @@ export const addPublishRoutes: AddRoutes = (app, { bridge, limits, maxPayload })
     method: 'POST',
     url: '/v1/publish',
     bodyLimit: limits.batch,
+    onRequest: refuseIdempotencyKey,
     schema: {
       operationId: 'publish',
       summary: 'Publish without a Connection of one’s own',

@@ -5,6 +5,7 @@ import { checkTopicName } from '../mqtt/topics.ts';
 import { type App, inScope } from '../plugins/app.ts';
 import { invalid } from '../plugins/validation.ts';
 import { publishResult } from '../schemas/message.ts';
+import { refuseIdempotencyKey } from './idempotency.ts';
 import { publishOne } from './publish.ts';
 import { AT_BROKER, bytes, empty, json, responses } from './responses.ts';
 import { type AddRoutes, type RouteDependencies, TAGS } from './route.ts';
@@ -70,9 +71,10 @@ function addReading(app: App, way: typeof BY_PATH | typeof BY_QUERY, bridge: Bri
       method,
       url: way.url,
       exposeHeadRoute: false,
-      config: { produces: null },
+      config: { produces: null, swagger: { exposeHeadRoute: true } },
       schema: {
-        operationId: `${method === 'GET' ? 'getTopic' : 'headTopic'}${way.suffix}`,
+        // The generator adds `-head` to that of HEAD.
+        operationId: `getTopic${way.suffix}`,
         summary: method === 'GET' ? 'Read the retained message' : 'Read the headers of the retained message',
         description: 'The body is the payload, the media type is the message’s Content Type.',
         tags: TAGS.topics,
@@ -118,6 +120,7 @@ function addPublishing(
       method,
       url: way.url,
       bodyLimit: limits.payload,
+      onRequest: refuseIdempotencyKey,
       schema: {
         operationId: `${operationId}${way.suffix}`,
         summary,

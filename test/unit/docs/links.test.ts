@@ -32,3 +32,15 @@ describe.each(pages)('%s', (page) => {
     }
   });
 });
+
+test('docs/architecture.md names only files that exist', () => {
+  const names = [...read('docs/architecture.md').matchAll(/`([\w./-]+\.ts)`/g)].map(([, name = '']) => name);
+  expect(names.length).toBeGreaterThan(30);
+  for (const name of names) {
+    const places = [name, `src/${name}`, `src/bridge/${name}`, `test/contract/${name}`, `src/routes/${name}`];
+    expect(
+      places.some((place) => existsSync(new URL(place, ROOT))),
+      name,
+    ).toBe(true);
+  }
+});
