@@ -2,14 +2,15 @@ import type { IPubackPacket, IPubcompPacket, IPubrecPacket } from 'mqtt-packet';
 import { Problem } from '../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import { PROTOCOLS, type ProtocolVersion } from '../mqtt/protocol-version.ts';
-import { FIRST_FAILURE, NO_MATCHING_SUBSCRIBERS, reasonName } from '../mqtt/reason-codes.ts';
+import { FIRST_FAILURE } from '../mqtt/reason-codes.ts';
+import { ExchangeLog } from './exchange-log.ts';
 import { type Flight, Flights } from './flights.ts';
-import { GroupWorker } from './group-worker.ts';
 import type { MqttLink } from './mqtt-client.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import type { FlowPacket } from './packet-splitter.ts';
 import { encodeAck, encodeAcks, encodePublish, markDuplicate } from './packets.ts';
 import type { Exchanges, Fence, OutboundExchange } from './ports.ts';
+import { answerOf, outcomeUnknown, requireVersionOf } from './publish-answers.ts';
 import { PublishQueue, WaitingPublish } from './publish-queue.ts';
 import { refusalByLimits, type ServerLimits } from './server-limits.ts';
 
@@ -52,7 +53,7 @@ export class Outbound {
   readonly #level: number;
   readonly #flights: Flights;
   readonly #queue = new PublishQueue();
-  #releases: GroupWorker<number>;
+  readonly #log: ExchangeLog;
   #link: MqttLink | null = null;
   #session: OutboundSession | null = null;
   /** A group waits for the store: the order asks that nothing overtakes it. */
@@ -64,7 +65,11 @@ export class Outbound {
     this.#options = options;
     this.#level = PROTOCOLS[options.protocolVersion].level;
     this.#flights = new Flights(options.identifiers);
-    this.#releases = this.#createReleases();
+    this.#log = new ExchangeLog({
+      ...options,
+      onReleased: (packetIds) => this.#onReleased(packetIds),
+      onFinished: (packetIds) => this.#onFinished(packetIds),
+    });
   }
 
   get hasWaiting(): boolean {
@@ -92,12 +97,13 @@ export class Outbound {
   open(link: MqttLink, session: OutboundSession): void {
     this.#link = link;
     this.#session = session;
-    this.#releases = this.#createReleases();
+    this.#log.open(session.generation);
     for (const exchange of session.former) this.#flights.adopt(exchange);
     if (!session.present) this.#forgetLostSession();
     const packets: Buffer[] = [];
     for (const flight of this.#flights) {
-      if (flight.stage === 'releasing') this.#releases.add(flight.packetId);
+      if (flight.stage === 'releasing') this.#log.release(flight.packetId);
+      if (flight.stage === 'ended') this.#log.finish(flight.packetId);
       if (flight.stage === 'release') packets.push(encodeAck('pubrel', flight.packetId));
       // Unsent ones of a group that waits for the store are written when it is recorded.
       if (flight.stage !== 'publish' || (this.#beginning && !flight.sent)) continue;
@@ -105,14 +111,13 @@ export class Outbound {
       flight.sent = true;
     }
     if (packets.length > 0) link.write(Buffer.concat(packets));
-    this.#releases.start();
     this.#schedule();
   }
 
   /** The network connection is gone; what waits goes on waiting for the next, until its deadline. */
   close(): void {
     this.#link = null;
-    this.#releases.stop();
+    this.#log.close();
     this.#notifyIdle();
   }
 
@@ -164,8 +169,7 @@ export class Outbound {
       }
       flight.stage = 'releasing';
       flight.recReasonCode = reasonCode;
-      this.#releases.add(messageId);
-      this.#releases.start();
+      this.#log.release(messageId);
     } else if (flight?.stage !== 'releasing') {
       // Repeated, or of an exchange that is over here: PUBREL lets the broker end it too. [MQTT-4.3.3-4]
       this.#link?.write(encodeAck('pubrel', messageId));
@@ -185,31 +189,22 @@ export class Outbound {
   }
 
   /** The identifier is free for another exchange only once the store has forgotten this one. */
-  async #finish(flight: Flight): Promise<void> {
+  #finish(flight: Flight): void {
     flight.stage = 'ended';
-    try {
-      await this.#options.exchanges.finish(this.#options.fence(), [flight.packetId]);
-      this.#flights.remove(flight.packetId);
-      this.#schedule();
-    } catch (error) {
-      this.#options.onFailure(error);
-    }
+    this.#log.finish(flight.packetId);
   }
 
-  #createReleases(): GroupWorker<number> {
-    const { exchanges, fence, onFailure } = this.#options;
-    return new GroupWorker<number>({
-      maxGroup: MAX_GROUP,
-      onFailure,
-      work: async (packetIds) => {
-        await exchanges.release(fence(), this.#session?.generation ?? 0, packetIds);
-        for (const packetId of packetIds) {
-          const flight = this.#flights.get(packetId);
-          if (flight?.stage === 'releasing') flight.stage = 'release';
-        }
-        this.#link?.write(encodeAcks(packetIds.map((packetId) => ({ command: 'pubrel', packetId }))));
-      },
-    });
+  #onReleased(packetIds: readonly number[]): void {
+    for (const packetId of packetIds) {
+      const flight = this.#flights.get(packetId);
+      if (flight?.stage === 'releasing') flight.stage = 'release';
+    }
+    this.#link?.write(encodeAcks(packetIds.map((packetId) => ({ command: 'pubrel', packetId }))));
+  }
+
+  #onFinished(packetIds: readonly number[]): void {
+    for (const packetId of packetIds) this.#flights.remove(packetId);
+    this.#schedule();
   }
 
   /** Sends at the end of this turn of the event loop, so that requests which arrived together share one write. */
@@ -261,15 +256,10 @@ export class Outbound {
   }
 
   async #beginThenWrite(group: readonly Admitted[]): Promise<void> {
-    const { exchanges, fence, onFailure } = this.#options;
     this.#beginning = true;
     try {
       const begun = group.filter(({ flight }) => flight?.qos === 2);
-      await exchanges.begin(
-        fence(),
-        this.#session?.generation ?? 0,
-        begun.map(({ flight, packet }) => ({ packetId: flight?.packetId ?? 0, packet })),
-      );
+      await this.#log.begin(begun.map(({ flight, packet }) => ({ packetId: flight?.packetId ?? 0, packet })));
       this.#write(group);
     } catch (error) {
       const problem = new Problem('store-unavailable', { cause: error, retryAfter: 1 });
@@ -277,7 +267,7 @@ export class Outbound {
         if (flight !== null) this.#flights.remove(flight.packetId);
         waiting.reject(problem);
       }
-      onFailure(error);
+      this.#options.onFailure(error);
     } finally {
       this.#beginning = false;
       this.#schedule();
@@ -323,15 +313,9 @@ export class Outbound {
 
   #answer(caller: WaitingPublish | null, packet: 'puback' | 'pubrec', reasonCode: number): void {
     if (caller === null) return;
-    const reason = reasonName(packet, reasonCode, this.#options.protocolVersion);
-    if (reasonCode >= FIRST_FAILURE) {
-      caller.reject(
-        new Problem('broker-refused', { detail: `The broker refused the message: ${reason}`, reasonCode, reason }),
-      );
-    } else {
-      const matched = reasonCode === NO_MATCHING_SUBSCRIBERS ? false : null;
-      caller.resolve({ qos: caller.message.qos, reasonCode, reason, matched });
-    }
+    const answer = answerOf(caller.message, packet, reasonCode, this.#options.protocolVersion);
+    if (answer instanceof Problem) caller.reject(answer);
+    else caller.resolve(answer);
   }
 
   #isIdle(): boolean {
@@ -347,21 +331,7 @@ export class Outbound {
   }
 }
 
-/** Properties are not dropped silently: a caller would believe that they arrived. */
-function requireVersionOf({ properties }: OutgoingMessage, version: ProtocolVersion): void {
-  if (properties === undefined || version === '5.0') return;
-  const detail = `PUBLISH has no properties in MQTT ${version}, which this Connection speaks`;
-  throw new Problem('invalid-request', {
-    detail,
-    errors: [{ pointer: '/properties', detail, reference: 'MQTT 5.0 §3.3.2.3' }],
-  });
-}
-
 function join(group: readonly Admitted[]): Buffer {
   const [first] = group;
   return group.length === 1 && first ? first.packet : Buffer.concat(group.map(({ packet }) => packet));
-}
-
-function outcomeUnknown(detail: string): Problem {
-  return new Problem('outcome-unknown', { detail });
 }

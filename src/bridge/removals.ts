@@ -3,7 +3,7 @@ import type { Pool } from './pool.ts';
 import type { ConnectionRecord, Key } from './ports.ts';
 
 /** How often a deletion is tried again that a broker out of reach holds up, in milliseconds. */
-const INTERVAL_MS = 15_000;
+const INTERVAL_MS = 5_000;
 
 /** Deletions that wait for a broker to discard the session. They outlive a restart: their records say so. */
 export class Removals {

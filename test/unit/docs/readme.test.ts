@@ -93,7 +93,7 @@ describe('the table of the configuration', () => {
 
 test('the table of the endpoints has those of the contract, and no other', () => {
   const { paths } = parse(read('openapi/openapi.yaml')) as { paths: Record<string, Record<string, unknown>> };
-  // HEAD goes with GET.
+  // HEAD goes with GET, and has no row of its own.
   const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
   const contract = Object.entries(paths).flatMap(([path, item]) =>
     METHODS.filter((method) => method in item).map((method) => `${method.toUpperCase()} ${path}`),

@@ -1,0 +1,32 @@
+import { Problem } from '../errors/problem.ts';
+import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
+import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
+import { FIRST_FAILURE, NO_MATCHING_SUBSCRIBERS, reasonName } from '../mqtt/reason-codes.ts';
+
+/** What an acknowledgement's code says to the caller; success at QoS 0, which has none, is PUBACK's 0. */
+export function answerOf(
+  { qos }: OutgoingMessage,
+  packet: 'puback' | 'pubrec',
+  reasonCode: number,
+  version: ProtocolVersion,
+): PublishOutcome | Problem {
+  const reason = reasonName(packet, reasonCode, version);
+  if (reasonCode < FIRST_FAILURE) {
+    return { qos, reasonCode, reason, matched: reasonCode === NO_MATCHING_SUBSCRIBERS ? false : null };
+  }
+  return new Problem('broker-refused', { detail: `The broker refused the message: ${reason}`, reasonCode, reason });
+}
+
+export function outcomeUnknown(detail: string): Problem {
+  return new Problem('outcome-unknown', { detail });
+}
+
+/** Properties are not dropped silently: a caller would believe that they arrived. */
+export function requireVersionOf({ properties }: OutgoingMessage, version: ProtocolVersion): void {
+  if (properties === undefined || version === '5.0') return;
+  const detail = `PUBLISH has no properties in MQTT ${version}, which this Connection speaks`;
+  throw new Problem('invalid-request', {
+    detail,
+    errors: [{ pointer: '/properties', detail, reference: 'MQTT 5.0 §3.3.2.3' }],
+  });
+}
