@@ -54,26 +54,20 @@ export class ExchangeLog {
   }
 
   #createReleases(): GroupWorker<number> {
-    const { exchanges, fence, onFailure, onReleased } = this.#options;
-    return new GroupWorker({
-      maxGroup: MAX_GROUP,
-      onFailure,
-      work: async (packetIds) => {
-        await exchanges.release(fence(), this.#generation, packetIds);
-        onReleased(packetIds);
-      },
-    });
+    const { exchanges, fence, onReleased } = this.#options;
+    return this.#worker((packetIds) => exchanges.release(fence(), this.#generation, packetIds), onReleased);
   }
 
   #createFinishes(): GroupWorker<number> {
-    const { exchanges, fence, onFailure, onFinished } = this.#options;
-    return new GroupWorker({
-      maxGroup: MAX_GROUP,
-      onFailure,
-      work: async (packetIds) => {
-        await exchanges.finish(fence(), packetIds);
-        onFinished(packetIds);
-      },
-    });
+    const { exchanges, fence, onFinished } = this.#options;
+    return this.#worker((packetIds) => exchanges.finish(fence(), packetIds), onFinished);
+  }
+
+  #worker(
+    record: (packetIds: number[]) => Promise<void>,
+    onRecorded: (packetIds: readonly number[]) => void,
+  ): GroupWorker<number> {
+    const work = (packetIds: number[]) => record(packetIds).then(() => onRecorded(packetIds));
+    return new GroupWorker({ maxGroup: MAX_GROUP, onFailure: this.#options.onFailure, work });
   }
 }

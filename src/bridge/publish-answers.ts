@@ -3,7 +3,12 @@ import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { FIRST_FAILURE, NO_MATCHING_SUBSCRIBERS, reasonName } from '../mqtt/reason-codes.ts';
 
-/** What an acknowledgement's code says to the caller; success at QoS 0, which has none, is PUBACK's 0. */
+/** QoS 0 is not acknowledged: that it was handed to a live transport is all that is known. */
+export function handedOver(): PublishOutcome {
+  return { qos: 0, reasonCode: 0, reason: 'Success', matched: null };
+}
+
+/** What an acknowledgement's code says to the caller. */
 export function answerOf(
   { qos }: OutgoingMessage,
   packet: 'puback' | 'pubrec',

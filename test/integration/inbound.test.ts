@@ -1,8 +1,7 @@
 import type { IPublishPacket } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Store, StoreUnavailable } from '../../src/bridge/ports.ts';
-import { openSqliteStore } from '../../src/store/sqlite/index.ts';
 import { createTestBridge, read, type TestBridge, valid } from '../helpers/bridge.ts';
+import { type GatedStore, openGatedStore } from '../helpers/gated-store.ts';
 import { type ScriptedBroker, type ScriptedConnection, startScriptedBroker } from '../helpers/scripted-broker.ts';
 
 const publish = (messageId: number, qos: 0 | 1 | 2, payload: string, dup = false): IPublishPacket => ({
@@ -15,54 +14,14 @@ const publish = (messageId: number, qos: 0 | 1 | 2, payload: string, dup = false
   ...(qos === 0 ? {} : { messageId }),
 });
 
-/** A store whose commits wait until the test lets them through, or makes them fail. */
-async function gatedStore() {
-  const store = await openSqliteStore({ path: ':memory:' });
-  const gates: { pass: () => void; fail: () => void }[] = [];
-  let gated = true;
-  const append: Store['inbound']['append'] = async (...args) => {
-    if (gated) {
-      await new Promise<void>((pass, reject) => {
-        const fail = () => reject(new StoreUnavailable('the test says so'));
-        gates.push({ pass, fail });
-      });
-    }
-    return store.inbound.append(...args);
-  };
-  const { connections, leases, queues, exchanges } = store;
-  const inbound: Store['inbound'] = {
-    append,
-    loadSession: (key) => store.inbound.loadSession(key),
-    saveStatus: (...args) => store.inbound.saveStatus(...args),
-    beginGeneration: (...args) => store.inbound.beginGeneration(...args),
-  };
-  const gatedStore: Store = {
-    connections,
-    leases,
-    inbound,
-    queues,
-    exchanges,
-    ping: () => store.ping(),
-    close: () => store.close(),
-  };
-  return {
-    store: gatedStore,
-    gates,
-    open() {
-      gated = false;
-      for (const { pass } of gates.splice(0)) pass();
-    },
-  };
-}
-
 describe('inbound: store, then acknowledge', () => {
   let broker: ScriptedBroker;
   let bridge: TestBridge;
-  let gate: Awaited<ReturnType<typeof gatedStore>>;
+  let gate: GatedStore;
 
   beforeEach(async () => {
     broker = await startScriptedBroker();
-    gate = await gatedStore();
+    gate = await openGatedStore('append');
     bridge = await createTestBridge({ url: broker.url, store: gate.store });
   });
   afterEach(async () => {

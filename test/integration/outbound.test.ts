@@ -6,6 +6,7 @@ import { Problem } from '../../src/errors/problem.ts';
 import type { OutgoingMessage, QoS } from '../../src/mqtt/message.ts';
 import { openSqliteStore } from '../../src/store/sqlite/index.ts';
 import { createTestBridge, message, type TestBridge, valid } from '../helpers/bridge.ts';
+import { type GatedStore, openGatedStore } from '../helpers/gated-store.ts';
 import { type ScriptedBroker, type ScriptedConnection, startScriptedBroker } from '../helpers/scripted-broker.ts';
 import { until } from '../helpers/until.ts';
 
@@ -189,6 +190,61 @@ describe('outbound', () => {
     second.send({ cmd: 'pubcomp', messageId, reasonCode: 0 });
     await until(async () => (await exchanges()).length === 0, { what: 'the exchange is forgotten' });
     expect(second.received.map(({ cmd }) => cmd)).not.toContain('publish');
+  });
+
+  describe('while the store records an exchange', () => {
+    let gate: GatedStore;
+    beforeEach(async () => {
+      await bridge.end();
+      gate = await openGatedStore('begin');
+      store = gate.store;
+      bridge = await createTestBridge({ url: broker.url, store });
+    });
+    afterEach(() => gate.open());
+
+    it('PUBLISH does not leave, and nothing overtakes it', async () => {
+      const connection = await attach();
+      const results = [send(2), send(1)];
+      await until(() => gate.gates.length === 1, { what: 'begin' });
+      results.push(send(0));
+      gate.open();
+      for (const qos of [2, 1, 0]) {
+        const { messageId = 0, payload } = await connection.next('publish');
+        expect(payload.toString()).toBe(`at ${qos}`);
+        if (qos === 1) connection.send({ cmd: 'puback', messageId, reasonCode: 0 });
+        if (qos === 2) connection.send({ cmd: 'pubrec', messageId, reasonCode: 0x97 });
+      }
+      expect(await Promise.all(results)).toMatchObject([{ type: 'broker-refused' }, { qos: 1 }, { qos: 0 }]);
+    });
+
+    it('a session that is lost meanwhile: it is recorded in the new one, and sent once', async () => {
+      const first = await attach();
+      const result = send(2);
+      await until(() => gate.gates.length === 1, { what: 'begin' });
+      first.drop();
+      const second = await broker.nextConnection();
+      await second.accept({ sessionPresent: false });
+      await until(async () => (await state()) === 'online', { what: 'online' });
+      gate.gates.shift()?.pass();
+      await until(() => gate.gates.length === 1, { what: 'begin again' });
+      expect(second.received.map(({ cmd }) => cmd)).not.toContain('publish');
+      gate.open();
+      const { messageId = 0 } = await second.next('publish');
+      second.send({ cmd: 'pubrec', messageId, reasonCode: 0 });
+      await second.next('pubrel');
+      second.send({ cmd: 'pubcomp', messageId, reasonCode: 0 });
+      expect(await result).toMatchObject({ qos: 2, reasonCode: 0 });
+      expect(second.received.filter(({ cmd }) => cmd === 'publish')).toHaveLength(1);
+    });
+
+    it('a store that fails: a 503, and nothing was sent', async () => {
+      const connection = await attach();
+      const result = send(2);
+      await until(() => gate.gates.length === 1, { what: 'begin' });
+      gate.gates.shift()?.fail();
+      expect(await result).toMatchObject({ type: 'store-unavailable', status: 503 });
+      expect(connection.received.map(({ cmd }) => cmd)).not.toContain('publish');
+    });
   });
 
   async function exchanges() {
