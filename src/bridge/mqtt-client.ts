@@ -1,5 +1,5 @@
-import { type IClientOptions, type IClientSubscribeOptions, MqttClient } from 'mqtt';
-import type { IConnackPacket, ISubackPacket, IUnsubackPacket, Packet, QoS } from 'mqtt-packet';
+import { type IClientOptions, MqttClient } from 'mqtt';
+import type { IConnackPacket, Packet } from 'mqtt-packet';
 import {
   closedBeforeConnack,
   describeClientError,
@@ -11,6 +11,7 @@ import {
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import { type FlowPacket, PacketSplitter } from './packet-splitter.ts';
 import { encodeDisconnect } from './packets.ts';
+import { Subscribing, type SubscriptionEntry } from './subscribing.ts';
 import { openTransport } from './transports/index.ts';
 import type { TransportTarget } from './transports/target.ts';
 
@@ -42,14 +43,6 @@ export interface LinkHandlers {
   onClose(reason: LinkEnd): void;
 }
 
-export interface SubscriptionEntry {
-  filter: string;
-  qos: QoS;
-  noLocal: boolean;
-  retainAsPublished: boolean;
-  retainHandling: 0 | 1 | 2;
-}
-
 const CLOSED_BY_PEER: LinkEnd = { kind: 'closed', detail: 'The network connection was closed by the peer' };
 
 /** How long a graceful end may take before the socket is destroyed. */
@@ -61,20 +54,20 @@ const DISCONNECT_DEADLINE_MS = 1_000;
  */
 export class MqttLink {
   readonly connack: IConnackPacket;
-  readonly #client: MqttClient;
   readonly #splitter: PacketSplitter;
+  readonly #subscribing: Subscribing;
   readonly #state: LinkState;
   readonly #protocolLevel: number;
 
   private constructor(
-    client: MqttClient,
     splitter: PacketSplitter,
+    subscribing: Subscribing,
     state: LinkState,
     connack: IConnackPacket,
     protocolLevel: number,
   ) {
-    this.#client = client;
     this.#splitter = splitter;
+    this.#subscribing = subscribing;
     this.#state = state;
     this.#protocolLevel = protocolLevel;
     this.connack = connack;
@@ -90,28 +83,35 @@ export class MqttLink {
     return new Promise((resolve, reject) => {
       const state = new LinkState();
       let splitter: PacketSplitter | undefined;
+      const fail = (end: LinkEnd) => {
+        state.end ??= end;
+        splitter?.destroy();
+      };
+      const subscribing = new Subscribing({
+        identifiers,
+        protocolLevel: options.protocolLevel,
+        write: (bytes) => splitter?.writePackets(bytes),
+        onProtocolError: (detail) => fail({ kind: 'protocol', detail }),
+      });
       const transport = openTransport(options.target);
-      const client = new MqttClient(
-        () => {
-          splitter = new PacketSplitter(transport, options.protocolLevel, {
-            onPacket: (packet) => {
-              state.lastReceivedAt = Date.now();
-              handlers.onPacket(packet);
-            },
-            onBatchEnd: handlers.onBatchEnd,
-            onDrain: handlers.onDrain,
-            onMalformed: (error) => {
-              state.end ??= { kind: 'protocol', detail: `The broker sent a malformed packet: ${error.message}` };
-              splitter?.destroy();
-            },
-          });
-          splitter.on('error', (error) => {
-            state.end ??= describeError(error);
-          });
-          return splitter;
-        },
-        clientOptions(options, identifiers),
-      );
+      const client = new MqttClient(() => {
+        splitter = new PacketSplitter(transport, options.protocolLevel, {
+          onPacket: (packet) => {
+            state.lastReceivedAt = Date.now();
+            if (packet.cmd === 'suback' || packet.cmd === 'unsuback') subscribing.onAck(packet);
+            else handlers.onPacket(packet);
+          },
+          onBatchEnd: handlers.onBatchEnd,
+          onDrain: handlers.onDrain,
+          onMalformed: (error) => {
+            fail({ kind: 'protocol', detail: `The broker sent a malformed packet: ${error.message}` });
+          },
+        });
+        splitter.on('error', (error) => {
+          state.end ??= describeError(error);
+        });
+        return splitter;
+      }, clientOptions(options));
       let link: MqttLink | undefined;
       // Handlers are attached in the same turn as the connection is begun: packets may follow CONNACK at once (MJ#1124).
       client.on('packetreceive', (packet: Packet) => {
@@ -119,20 +119,14 @@ export class MqttLink {
         if (packet.cmd === 'connack') state.connack = packet;
         if (packet.cmd === 'disconnect') state.end = describeDisconnect(packet);
       });
-      client.on('error', (error) => {
-        state.end ??= describeClientError(error, state.connack);
-        splitter?.destroy();
-      });
+      client.on('error', (error) => fail(describeClientError(error, state.connack)));
       client.on('connect', (connack) => {
         if (splitter === undefined || splitter.destroyed) return;
         signal?.removeEventListener('abort', interrupt);
-        link = new MqttLink(client, splitter, state, connack, options.protocolLevel);
+        link = new MqttLink(splitter, subscribing, state, connack, options.protocolLevel);
         resolve(link);
       });
-      const interrupt = () => {
-        state.end ??= { kind: 'ours', detail: 'The attempt was interrupted' };
-        splitter?.destroy();
-      };
+      const interrupt = () => fail({ kind: 'ours', detail: 'The attempt was interrupted' });
       if (signal?.aborted) interrupt();
       signal?.addEventListener('abort', interrupt);
       client.on('close', () => {
@@ -140,6 +134,7 @@ export class MqttLink {
         if (state.closed) return;
         state.closed = true;
         const end = state.end ?? CLOSED_BY_PEER;
+        subscribing.end(new LinkError(end));
         if (link === undefined) reject(new LinkError(closedBeforeConnack(end)));
         else handlers.onClose(end);
       });
@@ -179,29 +174,12 @@ export class MqttLink {
 
   /** Sends one SUBSCRIBE; answers SUBACK's code for each filter, refused ones included. */
   subscribe(entries: readonly SubscriptionEntry[], subscriptionIdentifier?: number): Promise<number[]> {
-    const map: Record<string, IClientSubscribeOptions> = {};
-    for (const { filter, qos, noLocal, retainAsPublished, retainHandling } of entries) {
-      map[filter] = { qos, nl: noLocal, rap: retainAsPublished, rh: retainHandling };
-    }
-    const options = subscriptionIdentifier === undefined ? {} : { properties: { subscriptionIdentifier } };
-    return new Promise((resolve, reject) => {
-      this.#client.subscribe(map, options as IClientSubscribeOptions, (error, _granted, packet) => {
-        // One refused filter fails the library's whole call, but its SUBACK is there (ErrorWithSubackPacket).
-        const suback = packet ?? (error as { packet?: ISubackPacket } | null)?.packet;
-        if (suback?.cmd === 'suback') resolve(suback.granted as number[]);
-        else reject(this.#failure(error));
-      });
-    });
+    return this.#subscribing.subscribe(entries, subscriptionIdentifier);
   }
 
   /** Sends one UNSUBSCRIBE; answers UNSUBACK's code for each filter (none on 3.x). */
   unsubscribe(filters: readonly string[]): Promise<number[]> {
-    return new Promise((resolve, reject) => {
-      this.#client.unsubscribe([...filters], (error, packet) => {
-        if (error) reject(this.#failure(error));
-        else resolve(((packet as IUnsubackPacket | undefined)?.granted as number[] | undefined) ?? []);
-      });
-    });
+    return this.#subscribing.unsubscribe(filters);
   }
 
   /** Sends DISCONNECT and ends the connection; by force when the peer does not close in time. */
@@ -227,11 +205,6 @@ export class MqttLink {
     this.#state.end ??= { kind: 'ours', detail };
     this.#splitter.destroy();
   }
-
-  #failure(error: unknown): LinkError {
-    const detail = error instanceof Error ? error.message : 'The broker did not answer';
-    return new LinkError(this.#state.end ?? { kind: 'closed', detail });
-  }
 }
 
 class LinkState {
@@ -242,7 +215,7 @@ class LinkState {
   lastReceivedAt = Date.now();
 }
 
-function clientOptions(options: ConnectOptions, identifiers: PacketIdentifiers): IClientOptions {
+function clientOptions(options: ConnectOptions): IClientOptions {
   return {
     protocolVersion: options.protocolLevel,
     protocolId: options.protocolLevel === 3 ? 'MQIsdp' : 'MQTT',
@@ -258,13 +231,5 @@ function clientOptions(options: ConnectOptions, identifiers: PacketIdentifiers):
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
-    messageIdProvider: {
-      allocate: () => identifiers.allocate(),
-      deallocate: (identifier) => identifiers.free(identifier),
-      register: () => true,
-      getLastAllocated: () => null,
-      // The library clears its provider at every CONNACK; identifiers of exchanges under way must stay taken.
-      clear: () => undefined,
-    },
   };
 }

@@ -1,16 +1,18 @@
 import { Duplex } from 'node:stream';
 import { parser as createParser, type Packet, type Parser } from 'mqtt-packet';
 
-/** The packets that carry application messages: the bridge's own, never seen by the MQTT library. */
+/** The packets that carry application messages. */
 export type FlowPacket = Extract<Packet, { cmd: 'publish' | 'puback' | 'pubrec' | 'pubrel' | 'pubcomp' }>;
+/** The packets that are the bridge's own, never seen by the MQTT library. */
+export type OwnPacket = FlowPacket | Extract<Packet, { cmd: 'suback' | 'unsuback' }>;
 
-/** Control packet types 3 to 7: PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP. [MQTT 5.0 §2.1.2] */
-const isFlow = (firstByte: number): boolean => firstByte >> 4 >= 3 && firstByte >> 4 <= 7;
+/** Control packet types: PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP; SUBACK; UNSUBACK. [MQTT 5.0 §2.1.2] */
+const OWN_TYPES: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 9, 11]);
 
 const LONGEST_LENGTH = 4;
 
 export interface SplitterHandlers {
-  onPacket(packet: FlowPacket): void;
+  onPacket(packet: OwnPacket): void;
   /** All packets of one read have been handed over. */
   onBatchEnd(): void;
   /** The transport can take more. */
@@ -20,9 +22,9 @@ export interface SplitterHandlers {
 
 /**
  * Sits between the transport and the MQTT library as the stream that the library believes to be the transport. Frames
- * of the message flow (PUBLISH and its acknowledgements) are taken out and parsed for the bridge; all others pass
- * through untouched. That is what lets the bridge store in groups before it acknowledges, at any QoS, while the
- * library keeps CONNECT, SUBSCRIBE, PING and DISCONNECT.
+ * of the message flow (PUBLISH and its acknowledgements) and of subscribing are taken out and parsed for the bridge; all
+ * others pass through untouched. That is what lets the bridge store in groups before it acknowledges, at any QoS, while
+ * the library keeps CONNECT, AUTH, PING and what the broker says in DISCONNECT.
  */
 export class PacketSplitter extends Duplex {
   readonly #transport: Duplex;
@@ -40,7 +42,7 @@ export class PacketSplitter extends Duplex {
     this.#transport = transport;
     this.#handlers = handlers;
     this.#parser = createParser({ protocolVersion });
-    this.#parser.on('packet', (packet: Packet) => handlers.onPacket(packet as FlowPacket));
+    this.#parser.on('packet', (packet: Packet) => handlers.onPacket(packet as OwnPacket));
     this.#parser.on('error', (error: Error) => this.#fail(error));
     transport.on('data', (chunk: Buffer) => this.#split(chunk));
     transport.on('drain', handlers.onDrain);
@@ -95,7 +97,7 @@ export class PacketSplitter extends Duplex {
         this.#fail(new Error('Remaining Length is longer than four bytes'));
         return;
       }
-      const mine = isFlow(bytes[at] ?? 0);
+      const mine = OWN_TYPES.has((bytes[at] ?? 0) >> 4);
       if (mine !== runIsMine) {
         this.#handOver(bytes.subarray(runStart, at), runIsMine);
         runStart = at;

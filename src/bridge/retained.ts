@@ -4,6 +4,7 @@ import { FIRST_FAILURE, reasonName } from '../mqtt/reason-codes.ts';
 import { compileFilter } from '../mqtt/topics.ts';
 import type { BrokerProfile } from './dependencies.ts';
 import type { RetainedPage } from './facade.ts';
+import { problemOfFailure } from './link-problems.ts';
 import type { MqttLink } from './mqtt-client.ts';
 import type { FlowPacket } from './packet-splitter.ts';
 import { encodeAck, toIncomingMessage } from './packets.ts';
@@ -111,7 +112,8 @@ export class RetainedReader {
     const deadline = setTimeout(() => finish(false), timeoutMs);
     try {
       const entry = { filter, qos: 2, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const;
-      const [code = FIRST_FAILURE] = await Promise.race([link.subscribe([entry]), ended.then(() => [0])]);
+      const subscribing = link.subscribe([entry]).catch((error) => Promise.reject(problemOfFailure(error, '5.0')));
+      const [code = FIRST_FAILURE] = await Promise.race([subscribing, ended.then(() => [0])]);
       if (code >= FIRST_FAILURE) {
         const reason = reasonName('suback', code, '5.0');
         throw new Problem('broker-refused', {

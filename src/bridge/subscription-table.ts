@@ -2,8 +2,9 @@ import type { QoS } from '../mqtt/message.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { FIRST_FAILURE, reasonName } from '../mqtt/reason-codes.ts';
 import type { Granted, SubscriptionRequest, SubscriptionView } from '../schemas/subscription.ts';
-import type { MqttLink, SubscriptionEntry } from './mqtt-client.ts';
+import type { MqttLink } from './mqtt-client.ts';
 import type { GrantedSubscription } from './session-status.ts';
+import type { SubscriptionEntry } from './subscribing.ts';
 
 /** Filters in one SUBSCRIBE: far below what a packet can hold, and what brokers are known to take. */
 const MAX_PER_PACKET = 100;

@@ -1,10 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Problem } from '../../src/errors/problem.ts';
 import { createTestBridge, type TestBridge, valid } from '../helpers/bridge.ts';
 import { type DecodedConnect, decodeConnect, packetLength } from '../helpers/connect-decoder.ts';
-import { createInbox } from '../helpers/inbox.ts';
 import { until } from '../helpers/until.ts';
 
 /**
@@ -230,7 +229,8 @@ const properties: readonly Row[] = (
   [
     ['receiveMaximum 1', { receiveMaximum: 1 }, { receiveMaximum: 1 }],
     ['receiveMaximum 65535', { receiveMaximum: MAX }, { receiveMaximum: MAX }],
-    ['maximumPacketSize 1', { maximumPacketSize: 1 }, { maximumPacketSize: 1 }],
+    // As long as the shortest CONNACK.
+    ['maximumPacketSize 5', { maximumPacketSize: 5 }, { maximumPacketSize: 5 }],
     ['maximumPacketSize 4294967295', { maximumPacketSize: MAX_32 }, { maximumPacketSize: MAX_32 }],
     ['requestResponseInformation true', { requestResponseInformation: true }, { requestResponseInformation: 1 }],
     ['requestResponseInformation false', { requestResponseInformation: false }, { requestResponseInformation: 0 }],
@@ -431,10 +431,16 @@ const REFUSALS: readonly Refusal[] = [
 
 let recorder: Recorder;
 let bridge: TestBridge;
+const opened: string[] = [];
 
 beforeAll(async () => {
   recorder = await startRecorder();
   bridge = await createTestBridge({ url: recorder.url });
+});
+
+afterEach(async () => {
+  for (const id of opened.splice(0)) await bridge.deleteConnection(id, { session: 'keep', will: null });
+  recorder.forget();
 });
 
 afterAll(async () => {
@@ -444,7 +450,8 @@ afterAll(async () => {
 
 /** Opens it at the broker that writes down, and answers what its CONNECT says. */
 async function connectOf(document: object): Promise<DecodedConnect> {
-  await bridge.openConnection(valid(document));
+  const { connection } = await bridge.openConnection(valid(document));
+  opened.push(connection.id);
   return decodeConnect(await recorder.next());
 }
 
@@ -523,6 +530,7 @@ describe('an assigned ClientID', () => {
       will: plainWill('5.0'),
       properties: { sessionExpiryInterval: 60 },
     });
+    opened.push(connection.id);
     expect(connection).toMatchObject({ id: ASSIGNED, clientId: ASSIGNED });
     recorder.drop();
     expect(decodeConnect(await recorder.next())).toStrictEqual(connect);
@@ -546,6 +554,8 @@ interface Recorder {
   readonly url: string;
   /** The next CONNECT packet that this has not answered yet, byte by byte. */
   next(): Promise<Buffer>;
+  /** What was not asked for. */
+  forget(): void;
   /** Closes the newest network connection. */
   drop(): void;
   stop(): Promise<void>;
@@ -561,7 +571,7 @@ const ASSIGNED_V5 = Buffer.concat([
 
 /** Keeps the bytes of each CONNECT, and accepts it; what follows is not read. */
 async function startRecorder(): Promise<Recorder> {
-  const packets = createInbox<Buffer>();
+  const packets: Buffer[] = [];
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket);
@@ -573,7 +583,7 @@ async function startRecorder(): Promise<Recorder> {
       bytes = Buffer.concat([bytes, chunk]);
       length = packetLength(bytes);
       if (length === null || bytes.length < length) return;
-      packets.put(bytes);
+      packets.push(bytes);
       socket.write(answerTo(bytes));
     });
   });
@@ -581,7 +591,8 @@ async function startRecorder(): Promise<Recorder> {
   await once(server, 'listening');
   return {
     url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    next: () => packets.take(() => true, 'a CONNECT'),
+    next: () => until(() => packets.shift(), { what: 'a CONNECT' }),
+    forget: () => void packets.splice(0),
     drop: () => void sockets.at(-1)?.destroy(),
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));

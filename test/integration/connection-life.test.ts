@@ -162,6 +162,31 @@ describe("a Connection's life", () => {
       expect((await bridge.listSubscriptions('a')).map(({ filter }) => filter)).toEqual(['good']);
     });
 
+    it('filters that mean something to JavaScript are filters like others, and each has its own answer', async () => {
+      const filters = ['b', '1', '__proto__', 'resubscribe', '0', 'constructor'];
+      const subscriptions = filters.map((filter, index) => ({ filter, qos: (index % 3) as 0 | 1 | 2 }));
+      const opening = bridge.declareConnection('a', valid({ ...PERSISTENT, subscriptions }));
+      const connection = await broker.nextConnection();
+      await connection.accept();
+      const packet = await connection.next('subscribe');
+      expect(packet.subscriptions.map(({ topic, qos }) => ({ filter: topic, qos }))).toEqual(subscriptions);
+      connection.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: [0, 1, 2, 0x87, 1, 2] });
+      const { connection: seen } = await opening;
+      expect(seen.subscriptions.map(({ filter, granted }) => [filter, granted?.reasonCode])).toEqual(
+        filters.map((filter, index) => [filter, [0, 1, 2, 0x87, 1, 2][index]]),
+      );
+    });
+
+    it.each([[[]], [[0, 0]]])('a SUBACK with codes %j for one filter ends the connection', async (granted) => {
+      const opening = bridge.declareConnection('a', valid({ ...PERSISTENT, subscriptions: [{ filter: 'a', qos: 0 }] }));
+      const connection = await broker.nextConnection();
+      await connection.accept();
+      const { messageId = 0 } = await connection.next('subscribe');
+      connection.sendRaw(Buffer.from([0x90, 3 + granted.length, messageId >> 8, messageId & 0xff, 0, ...granted]));
+      await connection.closed;
+      expect((await opening).connection.state).toBe('offline');
+    });
+
     it('credentials that change re-attach to the same session, with an ordinary DISCONNECT before', async () => {
       const first = await declare({ ...PERSISTENT, username: 'u', password: 'old' });
       const changing = bridge.patchConnection('a', { password: 'new' });
