@@ -5,6 +5,7 @@ import type { LinkEnd } from './link-end.ts';
 import type { ConnectOptions, MqttLink } from './mqtt-client.ts';
 import type { Outbound } from './outbound.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
+import type { FlowControl, FlowPacket } from './packet-splitter.ts';
 import type { OutboundExchange } from './ports.ts';
 import { readServerLimits } from './server-limits.ts';
 import { within } from './waiting.ts';
@@ -55,11 +56,11 @@ export class Attachment {
     const inbound = new Inbound(options.inbound);
     const watch = { active: true };
     const handlers = {
-      onPacket: (packet: Parameters<Inbound['take']>[0] | Parameters<Outbound['onAck']>[0]) => {
-        if (packet.cmd === 'publish' || packet.cmd === 'pubrel') inbound.take(packet);
+      onPacket: (packet: FlowPacket, cut: number) => {
+        if (packet.cmd === 'publish' || packet.cmd === 'pubrel') inbound.take(packet, cut);
         else outbound.onAck(packet);
       },
-      onBatchEnd: () => inbound.flush(),
+      onBatchEnd: (flow: FlowControl) => inbound.flush(flow),
       onDrain: () => outbound.onDrain(),
       onClose: (end: LinkEnd) => {
         inbound.stop();

@@ -18,7 +18,11 @@ export async function assignClientId(
   const { will: _will, ...rest } = parameters;
   const question = { ...rest, clientId: '', sessionExpiryInterval: 0 };
   try {
-    const link = await dial(connectOptions(question, profile, true), new PacketIdentifiers(), NO_HANDLERS);
+    const link = await dial(
+      connectOptions(question, profile, { clean: true, maxPayload: 0 }),
+      new PacketIdentifiers(),
+      NO_HANDLERS,
+    );
     await link.disconnect();
     return link.connack.properties?.assignedClientIdentifier ?? generateClientId();
   } catch (error) {

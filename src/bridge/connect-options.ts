@@ -37,7 +37,7 @@ export function startsClean(parameters: ConnectionParameters, first: boolean): b
 export function connectOptions(
   parameters: ConnectionParameters,
   profile: BrokerProfile | undefined,
-  clean: boolean,
+  { clean, maxPayload }: { clean: boolean; maxPayload: number },
 ): ConnectOptions[] {
   const urls = parameters.url === undefined ? (profile?.urls ?? []) : [parameters.url].flat();
   const { username, password } = credentials(parameters, profile);
@@ -47,6 +47,7 @@ export function connectOptions(
     clean,
     keepAlive: parameters.keepAlive,
     connectTimeoutMs: parameters.connectTimeout * 1000,
+    maxPayload,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password: Buffer.from(password) }),
     ...(parameters.will === undefined ? {} : { will: toWill(parameters.will) }),

@@ -227,15 +227,16 @@ export class Connection {
   }
 
   async #connect(): Promise<void> {
+    const { maxPayload } = this.#deps;
     const clean = startsClean(this.#parameters, this.#session.generation === 0);
     const attachment = await Attachment.connect({
-      addresses: connectOptions(this.#parameters, this.#profile(), clean),
+      addresses: connectOptions(this.#parameters, this.#profile(), { clean, maxPayload }),
       identifiers: this.#identifiers,
       inbound: {
         store: this.#deps.store,
         fence: this.#session.fence(),
         limits: () => this.#parameters.queue,
-        maxPayload: this.#deps.maxPayload,
+        maxPayload,
         sessionMayBeNew: !this.#tellsSessionPresent(),
         onFailure: (error) => this.#onStoreFailure(error),
       },

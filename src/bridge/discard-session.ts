@@ -16,7 +16,11 @@ export async function discardSession(
   if (clean.protocolVersion === '5.0') clean.sessionExpiryInterval = 0;
   else clean.cleanSession = true;
   try {
-    const link = await dial(connectOptions(clean, profile, true), new PacketIdentifiers(), NO_HANDLERS);
+    const link = await dial(
+      connectOptions(clean, profile, { clean: true, maxPayload: 0 }),
+      new PacketIdentifiers(),
+      NO_HANDLERS,
+    );
     await link.disconnect();
     return true;
   } catch {

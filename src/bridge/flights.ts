@@ -25,6 +25,7 @@ export interface Flight {
 export class Flights {
   readonly #identifiers: PacketIdentifiers;
   readonly #flights = new Map<number, Flight>();
+  #bytes = 0;
 
   constructor(identifiers: PacketIdentifiers) {
     this.#identifiers = identifiers;
@@ -32,6 +33,11 @@ export class Flights {
 
   get size(): number {
     return this.#flights.size;
+  }
+
+  /** Bytes of their packets, which are kept to be sent again. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   [Symbol.iterator](): IterableIterator<Flight> {
@@ -45,7 +51,7 @@ export class Flights {
   /** Begins a flight under an identifier that was allocated for it. */
   begin(packetId: number, qos: 1 | 2, packet: Uint8Array, caller: WaitingPublish): Flight {
     const flight: Flight = { packetId, qos, packet, stage: 'publish', sent: false, recReasonCode: 0, caller };
-    this.#flights.set(packetId, flight);
+    this.#add(flight);
     return flight;
   }
 
@@ -53,10 +59,19 @@ export class Flights {
   adopt({ packetId, stage, packet }: OutboundExchange): void {
     if (this.#flights.has(packetId)) return;
     this.#identifiers.reserve(packetId);
-    this.#flights.set(packetId, { packetId, qos: 2, packet, stage, sent: true, recReasonCode: 0, caller: null });
+    this.#add({ packetId, qos: 2, packet, stage, sent: true, recReasonCode: 0, caller: null });
   }
 
   remove(packetId: number): void {
-    if (this.#flights.delete(packetId)) this.#identifiers.free(packetId);
+    const flight = this.#flights.get(packetId);
+    if (flight === undefined) return;
+    this.#flights.delete(packetId);
+    this.#bytes -= flight.packet.length;
+    this.#identifiers.free(packetId);
+  }
+
+  #add(flight: Flight): void {
+    this.#flights.set(flight.packetId, flight);
+    this.#bytes += flight.packet.length;
   }
 }

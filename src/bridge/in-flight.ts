@@ -53,6 +53,10 @@ export class InFlight {
     return this.#flights.size;
   }
 
+  get bytes(): number {
+    return this.#flights.bytes;
+  }
+
   /** Whether anybody waits for an acknowledgement. */
   get hasCallers(): boolean {
     for (const { caller } of this.#flights) if (caller !== null && !caller.answered) return true;

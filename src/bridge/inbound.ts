@@ -1,7 +1,7 @@
 import type { IncomingMessage } from '../mqtt/message.ts';
 import { GroupWorker } from './group-worker.ts';
 import type { MqttLink } from './mqtt-client.ts';
-import type { FlowPacket } from './packet-splitter.ts';
+import type { FlowControl, FlowPacket } from './packet-splitter.ts';
 import { type AckCommand, encodeAcks, toIncomingMessage } from './packets.ts';
 import type { Fence, InboundEntry, QueueLimits, Store } from './ports.ts';
 
@@ -39,6 +39,7 @@ export class Inbound {
   readonly #options: InboundOptions;
   readonly #worker: GroupWorker<Step>;
   #link: MqttLink | null = null;
+  #flow: FlowControl | null = null;
   #generation = 0;
   /** Steps and bytes that are not yet committed. */
   #steps = 0;
@@ -63,18 +64,18 @@ export class Inbound {
     this.#applyBackPressure();
   }
 
-  /** Takes a PUBLISH or PUBREL; `flush` begins to store what was taken. */
-  take(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>): void {
+  /** Takes a PUBLISH, of whose payload `cut` bytes are missing, or PUBREL; `flush` begins to store what was taken. */
+  take(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): void {
     if (this.#stopped) return;
-    const step = this.#toStep(packet);
+    const step = this.#toStep(packet, cut);
     this.#steps += 1;
     this.#bytes += step.bytes;
     this.#worker.add(step);
   }
 
-  flush(): void {
-    if (this.#link === null) return;
-    this.#worker.start();
+  flush(flow: FlowControl): void {
+    this.#flow = flow;
+    if (this.#link !== null) this.#worker.start();
     this.#applyBackPressure();
   }
 
@@ -90,12 +91,12 @@ export class Inbound {
     this.#link = null;
   }
 
-  #toStep(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>): Step {
+  #toStep(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): Step {
     const packetId = packet.messageId ?? 0;
     if (packet.cmd === 'pubrel') {
       return { entries: [{ kind: 'release', packetId }], ack: { command: 'pubcomp', packetId }, bytes: 0 };
     }
-    const message = toIncomingMessage(packet, Date.now(), this.#options.maxPayload);
+    const message = toIncomingMessage(packet, Date.now(), { maxPayload: this.#options.maxPayload, cut });
     const bytes = message.payload.length + message.topic.length;
     switch (message.qos) {
       case 0:
@@ -129,15 +130,14 @@ export class Inbound {
   }
 
   #applyBackPressure(): void {
-    if (this.#link === null) return;
     const full = this.#steps > HIGH_WATER.messages || this.#bytes > HIGH_WATER.bytes;
     const low = this.#steps < HIGH_WATER.messages / 2 && this.#bytes < HIGH_WATER.bytes / 2;
     if (full && !this.#paused) {
       this.#paused = true;
-      this.#link.pauseReading();
+      this.#flow?.pauseReading();
     } else if (low && this.#paused) {
       this.#paused = false;
-      this.#link.resumeReading();
+      this.#flow?.resumeReading();
     }
   }
 }

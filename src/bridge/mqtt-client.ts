@@ -9,8 +9,8 @@ import {
   LinkError,
 } from './link-end.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
-import { type FlowPacket, PacketSplitter } from './packet-splitter.ts';
-import { encodeDisconnect } from './packets.ts';
+import { type FlowControl, type FlowPacket, PacketSplitter } from './packet-splitter.ts';
+import { encodeDisconnect, protocolErrorOf } from './packets.ts';
 import { Subscribing, type SubscriptionEntry } from './subscribing.ts';
 import { openTransport } from './transports/index.ts';
 import type { TransportTarget } from './transports/target.ts';
@@ -30,13 +30,15 @@ export interface ConnectOptions {
   will?: NonNullable<IClientOptions['will']>;
   properties?: NonNullable<IClientOptions['properties']>;
   connectTimeoutMs: number;
+  /** Bytes of a payload that are kept of what arrives. */
+  maxPayload: number;
 }
 
 export interface LinkHandlers {
   /** A packet of the message flow. May be called before `connect` resolves: brokers send at once after CONNACK. */
-  onPacket(packet: FlowPacket): void;
+  onPacket(packet: FlowPacket, cut: number): void;
   /** All packets of one read have been handed over. */
-  onBatchEnd(): void;
+  onBatchEnd(flow: FlowControl): void;
   /** The transport can take more. */
   onDrain(): void;
   /** Called once when an established connection is gone, for whatever reason. */
@@ -44,6 +46,9 @@ export interface LinkHandlers {
 }
 
 const CLOSED_BY_PEER: LinkEnd = { kind: 'closed', detail: 'The network connection was closed by the peer' };
+
+/** The library's own time-out is kept behind ours. */
+const LIBRARY_GRACE_MS = 1_000;
 
 /** How long a graceful end may take before the socket is destroyed. */
 const DISCONNECT_DEADLINE_MS = 1_000;
@@ -95,11 +100,20 @@ export class MqttLink {
       });
       const transport = openTransport(options.target);
       const client = new MqttClient(() => {
-        splitter = new PacketSplitter(transport, options.protocolLevel, {
-          onPacket: (packet) => {
+        const limits = {
+          maxPayload: options.maxPayload,
+          maximumPacketSize: options.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY,
+        };
+        splitter = new PacketSplitter(transport, options.protocolLevel, limits, {
+          onPacket: (packet, cut) => {
             state.lastReceivedAt = Date.now();
-            if (packet.cmd === 'suback' || packet.cmd === 'unsuback') subscribing.onAck(packet);
-            else handlers.onPacket(packet);
+            if (packet.cmd === 'suback' || packet.cmd === 'unsuback') {
+              subscribing.onAck(packet);
+              return;
+            }
+            const fault = protocolErrorOf(packet);
+            if (fault === null) handlers.onPacket(packet, cut);
+            else fail({ kind: 'protocol', detail: `The broker sent ${fault}` });
           },
           onBatchEnd: handlers.onBatchEnd,
           onDrain: handlers.onDrain,
@@ -117,19 +131,30 @@ export class MqttLink {
       client.on('packetreceive', (packet: Packet) => {
         state.lastReceivedAt = Date.now();
         if (packet.cmd === 'connack') state.connack = packet;
-        if (packet.cmd === 'disconnect') state.end = describeDisconnect(packet);
+        if (packet.cmd === 'disconnect') fail(describeDisconnect(packet));
       });
       client.on('error', (error) => fail(describeClientError(error, state.connack)));
       client.on('connect', (connack) => {
         if (splitter === undefined || splitter.destroyed) return;
+        if (connack.properties?.receiveMaximum === 0) {
+          fail({ kind: 'protocol', detail: 'CONNACK has a Receive Maximum of 0 [MQTT 5.0 §3.2.2.3.3]' });
+          return;
+        }
+        clearTimeout(deadline);
         signal?.removeEventListener('abort', interrupt);
         link = new MqttLink(splitter, subscribing, state, connack, options.protocolLevel);
         resolve(link);
       });
+      // The library stops its own clock at any CONNACK, even one that it can make nothing of.
+      const deadline = setTimeout(
+        () => fail({ kind: 'timeout', detail: 'No CONNACK in time' }),
+        options.connectTimeoutMs,
+      );
       const interrupt = () => fail({ kind: 'ours', detail: 'The attempt was interrupted' });
       if (signal?.aborted) interrupt();
       signal?.addEventListener('abort', interrupt);
       client.on('close', () => {
+        clearTimeout(deadline);
         signal?.removeEventListener('abort', interrupt);
         if (state.closed) return;
         state.closed = true;
@@ -222,7 +247,7 @@ function clientOptions(options: ConnectOptions): IClientOptions {
     clientId: options.clientId,
     clean: options.clean,
     keepalive: options.keepAlive,
-    connectTimeout: options.connectTimeoutMs,
+    connectTimeout: options.connectTimeoutMs + LIBRARY_GRACE_MS,
     ...(options.username === undefined ? {} : { username: options.username }),
     // The library passes a Buffer through although its type says string.
     ...(options.password === undefined ? {} : { password: options.password as unknown as string }),

@@ -11,6 +11,8 @@ import { refusalByLimits, type ServerLimits } from './server-limits.ts';
 
 /** Bytes handed to the transport but not yet sent, above which no further message is handed over. */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
+/** Bytes that may be in flight: each is kept until it is acknowledged, however long its caller waits. */
+const MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024;
 const MAX_GROUP = 512;
 
 export type OutboundOptions = Omit<InFlightOptions, 'onLanded'>;
@@ -155,7 +157,8 @@ export class Outbound {
   }
 
   #takeIdentifier(receiveMaximum: number): number | null {
-    return this.#inFlight.size < receiveMaximum ? this.#options.identifiers.allocate() : null;
+    const full = this.#inFlight.size >= receiveMaximum || this.#inFlight.bytes >= MAX_IN_FLIGHT_BYTES;
+    return full ? null : this.#options.identifiers.allocate();
   }
 
   async #recordThenWrite(group: readonly Admitted[]): Promise<void> {

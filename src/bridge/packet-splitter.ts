@@ -11,10 +11,29 @@ const OWN_TYPES: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 9, 11]);
 
 const LONGEST_LENGTH = 4;
 
+const CONNACK = 2;
+const PUBLISH = 3;
+/** Room for a PUBLISH's topic and properties beside its payload. */
+const MAX_PUBLISH_OVERHEAD = 256 * 1024;
+
+export interface SplitterLimits {
+  /** Bytes of a payload that are kept; the end of a longer one is cut off as it arrives. */
+  maxPayload: number;
+  /** Bytes of a packet that the broker was told not to exceed. [MQTT-3.1.2-24] */
+  maximumPacketSize: number;
+}
+
+/** Lets a receiver hold back what it cannot take. */
+export interface FlowControl {
+  pauseReading(): void;
+  resumeReading(): void;
+}
+
 export interface SplitterHandlers {
-  onPacket(packet: OwnPacket): void;
+  /** `cut` bytes at the end of a PUBLISH's payload were not kept. */
+  onPacket(packet: OwnPacket, cut: number): void;
   /** All packets of one read have been handed over. */
-  onBatchEnd(): void;
+  onBatchEnd(flow: FlowControl): void;
   /** The transport can take more. */
   onDrain(): void;
   onMalformed(error: Error): void;
@@ -26,7 +45,7 @@ export interface SplitterHandlers {
  * others pass through untouched. That is what lets the bridge store in groups before it acknowledges, at any QoS, while
  * the library keeps CONNECT, AUTH, PING and what the broker says in DISCONNECT.
  */
-export class PacketSplitter extends Duplex {
+export class PacketSplitter extends Duplex implements FlowControl {
   readonly #transport: Duplex;
   readonly #parser: Parser;
   readonly #handlers: SplitterHandlers;
@@ -36,13 +55,20 @@ export class PacketSplitter extends Duplex {
   #remaining = 0;
   #mine = false;
   #failed = false;
+  #connackPassed = false;
+  readonly #limits: SplitterLimits;
+  /** A PUBLISH under way that is longer than what is kept of one. */
+  #long: LongPublish | null = null;
+  /** Bytes cut from the packet that is being parsed. */
+  #cut = 0;
 
-  constructor(transport: Duplex, protocolVersion: number, handlers: SplitterHandlers) {
+  constructor(transport: Duplex, protocolVersion: number, limits: SplitterLimits, handlers: SplitterHandlers) {
     super({ allowHalfOpen: false });
     this.#transport = transport;
     this.#handlers = handlers;
+    this.#limits = limits;
     this.#parser = createParser({ protocolVersion });
-    this.#parser.on('packet', (packet: Packet) => handlers.onPacket(packet as OwnPacket));
+    this.#parser.on('packet', (packet: Packet) => handlers.onPacket(packet as OwnPacket, this.#cut));
     this.#parser.on('error', (error: Error) => this.#fail(error));
     transport.on('data', (chunk: Buffer) => this.#split(chunk));
     transport.on('drain', handlers.onDrain);
@@ -75,46 +101,80 @@ export class PacketSplitter extends Duplex {
   }
 
   #split(chunk: Buffer): void {
-    let at = 0;
-    let runStart = 0;
     let bytes = chunk;
     if (this.#header !== null) {
       bytes = Buffer.concat([this.#header, chunk]);
       this.#header = null;
     }
+    let at = 0;
     // A run is a stretch of neighbouring frames with the same destination: it is handed over in one piece.
+    let runStart = 0;
     let runIsMine = this.#mine;
+    const endRun = (end: number) => {
+      this.#handOver(bytes.subarray(runStart, end), runIsMine);
+      runStart = end;
+    };
     while (at < bytes.length && !this.#failed) {
       if (this.#remaining > 0) {
         const step = Math.min(this.#remaining, bytes.length - at);
         this.#remaining -= step;
         at += step;
+        if (this.#long !== null) {
+          this.#takeLong(this.#long, bytes.subarray(runStart, at));
+          runStart = at;
+        }
         continue;
       }
       const header = readHeader(bytes, at);
+      const type = (bytes[at] ?? 0) >> 4;
+      const mine = OWN_TYPES.has(type);
+      if (header === 'incomplete' || header === 'malformed' || mine !== runIsMine) endRun(at);
+      runIsMine = mine;
       if (header === 'malformed') {
-        this.#handOver(bytes.subarray(runStart, at), runIsMine);
         this.#fail(new Error('Remaining Length is longer than four bytes'));
         return;
       }
-      const mine = OWN_TYPES.has((bytes[at] ?? 0) >> 4);
-      if (mine !== runIsMine) {
-        this.#handOver(bytes.subarray(runStart, at), runIsMine);
-        runStart = at;
-        runIsMine = mine;
-      }
       if (header === 'incomplete') {
-        this.#handOver(bytes.subarray(runStart, at), runIsMine);
         this.#header = Buffer.from(bytes.subarray(at));
         runStart = bytes.length;
         break;
       }
+      if (!this.#admits(type, mine, header)) return;
       this.#mine = mine;
       this.#remaining = header.remaining;
+      if (type === PUBLISH && header.remaining > this.#limits.maxPayload + MAX_PUBLISH_OVERHEAD) {
+        endRun(at);
+        this.#long = { firstByte: bytes[at] ?? 0, kept: [], keptBytes: 0, cut: 0 };
+        runStart = at + header.length;
+      }
       at += header.length;
     }
-    this.#handOver(bytes.subarray(runStart), runIsMine);
-    this.#handlers.onBatchEnd();
+    endRun(bytes.length);
+    this.#handlers.onBatchEnd(this);
+  }
+
+  /** Whether a packet of that header may come now; ends the connection when not. */
+  #admits(type: number, mine: boolean, { length, remaining }: { length: number; remaining: number }): boolean {
+    if (type === CONNACK) this.#connackPassed = true;
+    if (mine && !this.#connackPassed) this.#fail(new Error('A packet came before CONNACK [MQTT-3.2.0-1]'));
+    if (length + remaining > this.#limits.maximumPacketSize) {
+      this.#fail(new Error('A packet exceeds the Maximum Packet Size [MQTT-3.1.2-24]'));
+    }
+    return !this.#failed;
+  }
+
+  /** Keeps the beginning of a PUBLISH that is too long, and hands it over as a shorter one once it is through. */
+  #takeLong(long: LongPublish, part: Buffer): void {
+    const room = this.#limits.maxPayload + MAX_PUBLISH_OVERHEAD - long.keptBytes;
+    const kept = part.subarray(0, Math.max(0, room));
+    if (kept.length > 0) long.kept.push(Buffer.from(kept));
+    long.keptBytes += kept.length;
+    long.cut += part.length - kept.length;
+    if (this.#remaining > 0) return;
+    this.#long = null;
+    this.#cut = long.cut;
+    this.#handOver(Buffer.concat([writeHeader(long.firstByte, long.keptBytes), ...long.kept]), true);
+    this.#cut = 0;
   }
 
   #handOver(run: Buffer, mine: boolean): void {
@@ -168,4 +228,23 @@ function readHeader(bytes: Buffer, start: number): { length: number; remaining: 
     if (byte < 0x80) return { length: index + 2, remaining };
   }
   return 'malformed';
+}
+
+interface LongPublish {
+  firstByte: number;
+  kept: Buffer[];
+  keptBytes: number;
+  cut: number;
+}
+
+/** A fixed header. [MQTT 5.0 §1.5.5] */
+function writeHeader(firstByte: number, remaining: number): Buffer {
+  const header = [firstByte];
+  let rest = remaining;
+  do {
+    const more = rest > 127 ? 0x80 : 0;
+    header.push((rest % 128) | more);
+    rest = Math.floor(rest / 128);
+  } while (rest > 0);
+  return Buffer.from(header);
 }

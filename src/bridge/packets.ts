@@ -1,5 +1,6 @@
 import { generate, type IPublishPacket } from 'mqtt-packet';
 import type { IncomingMessage, MessageProperties, OutgoingMessage, UserProperties } from '../mqtt/message.ts';
+import type { FlowPacket } from './packet-splitter.ts';
 
 /** First bytes of the fixed headers; PUBREL's reserved flags are 0b0010. [MQTT-3.6.1-1] */
 const ACK_HEADER = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const;
@@ -51,18 +52,26 @@ export function markDuplicate(publish: Uint8Array): Buffer {
   return copy;
 }
 
-/** An arrived PUBLISH in the bridge's terms. A payload longer than `maxPayload` bytes is left out and its length kept. */
-export function toIncomingMessage(packet: IPublishPacket, receivedAt: number, maxPayload: number): IncomingMessage {
+/**
+ * An arrived PUBLISH in the bridge's terms. A payload longer than `maxPayload` bytes is left out and its length kept;
+ * `cut` bytes of it may not be there any more.
+ */
+export function toIncomingMessage(
+  packet: IPublishPacket,
+  receivedAt: number,
+  { maxPayload, cut }: { maxPayload: number; cut: number },
+): IncomingMessage {
   const payload = asBuffer(packet.payload);
+  const length = payload.length + cut;
   const message: IncomingMessage = {
     topic: packet.topic,
-    payload: payload.length > maxPayload ? Buffer.alloc(0) : payload,
+    payload: length > maxPayload ? Buffer.alloc(0) : payload,
     qos: packet.qos,
     retain: packet.retain,
     dup: packet.dup,
     receivedAt,
   };
-  if (payload.length > maxPayload) message.oversize = payload.length;
+  if (length > maxPayload) message.oversize = length;
   if (packet.properties !== undefined) readPacketProperties(packet.properties, message);
   return message;
 }
@@ -103,4 +112,14 @@ export function toPacketProperties(properties: MessageProperties): NonNullable<I
 function asBuffer(bytes: Uint8Array | string): Buffer {
   if (typeof bytes === 'string') return Buffer.from(bytes);
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** What makes an arrived packet of the message flow a Protocol Error; null for a sound one. */
+export function protocolErrorOf(packet: FlowPacket): string | null {
+  if (packet.cmd !== 'publish') return null;
+  // No Topic Alias is ever offered, so that an empty topic has no meaning. [MQTT-3.1.2-26]
+  if (packet.topic === '') return 'PUBLISH without a topic';
+  if (/[+#\0]/.test(packet.topic)) return 'PUBLISH with a wildcard or NUL in its topic [MQTT-3.3.2-2]';
+  if (packet.qos > 0 && !packet.messageId) return 'PUBLISH without a packet identifier [MQTT-2.2.1-4]';
+  return null;
 }

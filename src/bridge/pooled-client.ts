@@ -26,13 +26,21 @@ const NO_EXCHANGES: Pick<Exchanges, 'begin' | 'release' | 'finish'> = {
 };
 const NO_FENCE: Fence = { key: '' as Fence['key'], epoch: '' as Fence['epoch'] };
 
+/** What a pooled client does with what arrives. */
+export interface PooledInbound {
+  maxPayload: number;
+  onPublish(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, link: MqttLink, cut: number): void;
+}
+
+const NOTHING_ARRIVES: PooledInbound = { maxPayload: 0, onPublish: () => undefined };
+
 /**
  * A client of the bridge's own at one broker, for work that belongs to no Connection: connected when first needed, with
  * a random ClientID and no session to leave behind.
  */
 export class PooledClient {
   readonly #profile: BrokerProfile;
-  readonly #onPublish: (packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, link: MqttLink) => void;
+  readonly #inbound: PooledInbound;
   readonly #identifiers = new PacketIdentifiers();
   #version: ProtocolVersion = '5.0';
   #outbound: Outbound;
@@ -42,12 +50,9 @@ export class PooledClient {
   #failures = 0;
   #generation = 0;
 
-  constructor(
-    profile: BrokerProfile,
-    onPublish: (packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, link: MqttLink) => void = () => undefined,
-  ) {
+  constructor(profile: BrokerProfile, inbound: PooledInbound = NOTHING_ARRIVES) {
     this.#profile = profile;
-    this.#onPublish = onPublish;
+    this.#inbound = inbound;
     this.#outbound = this.#createOutbound();
   }
 
@@ -105,7 +110,10 @@ export class PooledClient {
 
   async #connectAs(version: ProtocolVersion): Promise<MqttLink> {
     const link = await dial(
-      connectOptions(throwAway(version), this.#profile, true),
+      connectOptions(throwAway(version), this.#profile, {
+        clean: true,
+        maxPayload: this.#inbound.maxPayload,
+      }),
       this.#identifiers,
       this.#handlers(),
     );
@@ -122,9 +130,9 @@ export class PooledClient {
 
   #handlers(): LinkHandlers {
     return {
-      onPacket: (packet) => {
+      onPacket: (packet, cut) => {
         if (packet.cmd !== 'publish' && packet.cmd !== 'pubrel') this.#outbound.onAck(packet);
-        else if (this.#link !== null) this.#onPublish(packet, this.#link);
+        else if (this.#link !== null) this.#inbound.onPublish(packet, this.#link, cut);
       },
       onBatchEnd: () => undefined,
       onDrain: () => this.#outbound.onDrain(),

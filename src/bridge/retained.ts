@@ -45,7 +45,10 @@ export class RetainedReader {
 
   constructor(profile: BrokerProfile, maxPayload: number) {
     this.#maxPayload = maxPayload;
-    this.#client = new PooledClient(profile, (packet, link) => this.#onPacket(packet, link));
+    this.#client = new PooledClient(profile, {
+      maxPayload,
+      onPublish: (packet, link, cut) => this.#onPacket(packet, link, cut),
+    });
   }
 
   /** The retained message of a topic; null when the broker sent none within the quiet time. */
@@ -133,7 +136,7 @@ export class RetainedReader {
     }
   }
 
-  #onPacket(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, link: MqttLink): void {
+  #onPacket(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, link: MqttLink, cut: number): void {
     const packetId = packet.messageId ?? 0;
     if (packet.cmd === 'pubrel') {
       link.write(encodeAck('pubcomp', packetId));
@@ -142,7 +145,7 @@ export class RetainedReader {
     if (packet.qos > 0) link.write(encodeAck(packet.qos === 1 ? 'puback' : 'pubrec', packetId));
     // Without Retain As Published the flag is set only on what is sent because of the subscription. [MQTT-3.3.1-8]
     if (!packet.retain) return;
-    const message = toIncomingMessage(packet, Date.now(), this.#maxPayload);
+    const message = toIncomingMessage(packet, Date.now(), { maxPayload: this.#maxPayload, cut });
     for (const reading of this.#readings) {
       if (reading.matches(message.topic)) this.#add(reading, message);
     }

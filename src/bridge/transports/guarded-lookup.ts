@@ -10,6 +10,10 @@ FORBIDDEN.addAddress('100.100.100.200', 'ipv4');
 FORBIDDEN.addAddress('168.63.129.16', 'ipv4');
 FORBIDDEN.addSubnet('fe80::', 10, 'ipv6');
 FORBIDDEN.addAddress('fd00:ec2::254', 'ipv6');
+FORBIDDEN.addAddress('fd20:ce::254', 'ipv6');
+// 169.254.0.0/16 once more: IPv4-compatible, and behind the NAT64 prefix. [RFC 4291 §2.5.5.1, RFC 6052 §2.1]
+FORBIDDEN.addSubnet('::a9fe:0', 112, 'ipv6');
+FORBIDDEN.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
 FORBIDDEN.addAddress('::', 'ipv6');
 
 /** Whether an IP address may never be connected to. IPv4-mapped IPv6 addresses count as the IPv4 address. */

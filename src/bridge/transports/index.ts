@@ -12,7 +12,7 @@ const OPENERS: Readonly<Record<Scheme, (target: TransportTarget) => Duplex>> = {
   mqtts: openTls,
   ws: openWebSocket,
   wss: openWebSocket,
-  quic: () => new Duplex({ read: () => undefined }).destroy(new Error('QUIC is not available in this version')),
+  quic: () => failed(new Error('QUIC is not available in this version')),
 };
 
 /**
@@ -22,11 +22,18 @@ const OPENERS: Readonly<Record<Scheme, (target: TransportTarget) => Duplex>> = {
 export function openTransport(target: TransportTarget): Duplex {
   const { address, fromCaller } = target;
   // `net.connect` asks no `lookup` about a literal address.
-  if (fromCaller && isIP(address.host) !== 0 && isForbiddenAddress(address.host)) return refused(address.host);
-  return OPENERS[address.scheme](target);
+  if (fromCaller && isIP(address.host) !== 0 && isForbiddenAddress(address.host)) {
+    return failed(new ForbiddenAddress(`${address.host} may not be connected to`));
+  }
+  try {
+    return OPENERS[address.scheme](target);
+  } catch (error) {
+    // TLS material that cannot be read is found before anything is opened.
+    return failed(error as Error);
+  }
 }
 
 /** A stream that fails as one to an unreachable host would. */
-function refused(host: string): Duplex {
-  return new Duplex({ read: () => undefined }).destroy(new ForbiddenAddress(`${host} may not be connected to`));
+function failed(error: Error): Duplex {
+  return new Duplex({ read: () => undefined }).destroy(error);
 }

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { generate, type Packet } from 'mqtt-packet';
 import { describe, expect, it } from 'vitest';
-import { type OwnPacket, PacketSplitter } from '../../../src/bridge/packet-splitter.ts';
+import { type OwnPacket, PacketSplitter, type SplitterLimits } from '../../../src/bridge/packet-splitter.ts';
 
 /** A transport whose other side is the test's. */
 class Wire extends Duplex {
@@ -13,19 +13,28 @@ class Wire extends Duplex {
   }
 }
 
-function split() {
+function split(limits: Partial<SplitterLimits> = {}) {
   const wire = new Wire();
   const packets: OwnPacket[] = [];
+  const cuts: number[] = [];
   const passed: Buffer[] = [];
   const malformed: Error[] = [];
-  const splitter = new PacketSplitter(wire, 5, {
-    onPacket: (packet) => packets.push(packet),
-    onBatchEnd: () => {},
-    onDrain: () => {},
-    onMalformed: (error) => malformed.push(error),
-  });
+  const splitter = new PacketSplitter(
+    wire,
+    5,
+    { maxPayload: 1 << 20, maximumPacketSize: 1 << 28, ...limits },
+    {
+      onPacket: (packet, cut) => {
+        packets.push(packet);
+        cuts.push(cut);
+      },
+      onBatchEnd: () => {},
+      onDrain: () => {},
+      onMalformed: (error) => malformed.push(error),
+    },
+  );
   splitter.on('data', (chunk: Buffer) => passed.push(chunk));
-  return { wire, splitter, packets, malformed, passed: () => Buffer.concat(passed) };
+  return { wire, splitter, packets, cuts, malformed, passed: () => Buffer.concat(passed) };
 }
 
 const encode = (packet: Packet) => generate(packet, { protocolVersion: 5 });
@@ -77,11 +86,45 @@ describe('PacketSplitter', () => {
 
   it('tells of a Remaining Length of five bytes, and hands over nothing after it', async () => {
     const { wire, packets, passed, malformed } = split();
-    wire.push(Buffer.concat([publish(1, 1), Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0x01]), publish(2, 1)]));
+    wire.push(
+      Buffer.concat([CONNACK, publish(1, 1), Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 0x01]), publish(2, 1)]),
+    );
     await new Promise(setImmediate);
     expect(malformed).toHaveLength(1);
     expect(packets.map(({ messageId }) => messageId)).toEqual([1]);
-    expect(passed()).toHaveLength(0);
+    expect(passed()).toEqual(CONNACK);
+  });
+
+  it.each([1, 1_000, 65_536])(
+    'cuts the end of a payload that is too long, read in pieces of %i bytes',
+    async (size) => {
+      const { wire, packets, cuts, passed } = split({ maxPayload: 1_000 });
+      const stream = Buffer.concat([CONNACK, publish(1, 10), publish(2, 400_000), PINGRESP, publish(3, 20)]);
+      for (let at = 0; at < stream.length; at += size) wire.push(stream.subarray(at, at + size));
+      await new Promise(setImmediate);
+      expect(packets.map(({ cmd, messageId }) => `${cmd} ${messageId}`)).toEqual([
+        'publish 1',
+        'publish 2',
+        'publish 3',
+      ]);
+      const long = packets[1] as { payload: Buffer };
+      expect(long.payload.length + (cuts[1] ?? 0)).toBe(400_000);
+      expect(long.payload.length).toBeLessThan(300_000);
+      expect(long.payload.every((byte) => byte === 2)).toBe(true);
+      expect(cuts).toEqual([0, expect.any(Number), 0]);
+      expect(passed()).toEqual(Buffer.concat([CONNACK, PINGRESP]));
+    },
+  );
+
+  it.each([
+    ['a packet before CONNACK', {}, Buffer.concat([publish(1, 1), CONNACK])],
+    ['more than the Maximum Packet Size', { maximumPacketSize: 100 }, Buffer.concat([CONNACK, publish(1, 100)])],
+  ])('tells of %s', async (_what, limits, stream) => {
+    const { wire, packets, malformed } = split(limits);
+    wire.push(stream);
+    await new Promise(setImmediate);
+    expect(malformed).toHaveLength(1);
+    expect(packets).toEqual([]);
   });
 
   it('never cuts a packet of the library in two with one of ours', async () => {
