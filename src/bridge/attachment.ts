@@ -3,11 +3,9 @@ import { dial } from './dial.ts';
 import { Inbound, type InboundOptions } from './inbound.ts';
 import type { LinkEnd } from './link-end.ts';
 import type { ConnectOptions, MqttLink } from './mqtt-client.ts';
-import type { Outbound } from './outbound.ts';
+import type { Outbound, OutboundSession } from './outbound.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import type { FlowControl, FlowPacket } from './packet-splitter.ts';
-import type { OutboundExchange } from './ports.ts';
-import { readServerLimits } from './server-limits.ts';
 import { within } from './waiting.ts';
 
 /** How a network connection is ended by us. */
@@ -27,7 +25,7 @@ export interface AttachmentOptions {
   identifiers: PacketIdentifiers;
   inbound: InboundOptions;
   outbound: Outbound;
-  /** The network connection ended, and not by `end` or `drop`. */
+  /** The network connection ended, and not by `end` or `abandon`. */
   onLost: (end: LinkEnd, connectedAt: number) => void;
   /** Ends the attempt. */
   signal: AbortSignal;
@@ -36,6 +34,8 @@ export interface AttachmentOptions {
 /** One network connection of a Connection, with the inbound flow that belongs to it alone. */
 export class Attachment {
   readonly link: MqttLink;
+  /** When CONNACK came, in milliseconds. */
+  readonly connectedAt: number;
   readonly #protocolLevel: number;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
@@ -44,6 +44,7 @@ export class Attachment {
 
   private constructor(link: MqttLink, options: AttachmentOptions, inbound: Inbound, watch: { active: boolean }) {
     this.link = link;
+    this.connectedAt = Date.now();
     this.#protocolLevel = options.addresses[0]?.protocolLevel ?? 5;
     this.#inbound = inbound;
     this.#outbound = options.outbound;
@@ -66,13 +67,13 @@ export class Attachment {
         inbound.stop();
         if (!watch.active) return;
         outbound.close();
-        onLost(end, connectedAt);
+        onLost(end, attachment?.connectedAt ?? Date.now());
       },
     };
-    let connectedAt = 0;
+    let attachment: Attachment | undefined;
     const link = await dial(addresses, identifiers, handlers, signal);
-    connectedAt = Date.now();
-    return new Attachment(link, options, inbound, watch);
+    attachment = new Attachment(link, options, inbound, watch);
+    return attachment;
   }
 
   get connack(): IConnackPacket {
@@ -80,9 +81,9 @@ export class Attachment {
   }
 
   /** The store knows which session this is: from now on the flows run, both ways. */
-  open(session: { generation: number; present: boolean; former: readonly OutboundExchange[] }): void {
+  open(session: OutboundSession): void {
     this.#inbound.open(this.link, session.generation);
-    this.#outbound.open(this.link, { ...session, limits: readServerLimits(this.connack) });
+    this.#outbound.open(this.link, session);
   }
 
   /** Ends it in order: what is under way is acknowledged first, both ways, within a deadline. */

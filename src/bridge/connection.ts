@@ -1,11 +1,11 @@
 import { Problem } from '../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
+import type { StateReason } from '../schemas/connection-view.ts';
 import type { SubscriptionView } from '../schemas/subscription.ts';
-import { Attachment, type Ending } from './attachment.ts';
-import { backoffMs } from './backoff.ts';
-import { toConnack } from './connack.ts';
-import { connectOptions, isPersistent, startsClean } from './connect-options.ts';
+import { applySubscriptions, interrupted, LostWhileOpening, openAttachment } from './attaching.ts';
+import type { Attachment, Ending } from './attachment.ts';
+import { isPersistent } from './connect-options.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import { discardSession } from './discard-session.ts';
 import type { LinkEnd } from './link-end.ts';
@@ -20,11 +20,11 @@ import {
 import { Mutex } from './mutex.ts';
 import { Outbound } from './outbound.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
-import type { ConnectionRecord, Key, Lease } from './ports.ts';
+import { type ConnectionRecord, type Key, type Lease, StaleEpoch } from './ports.ts';
+import { Retry } from './retry.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import { TakeoverDetector } from './takeover.ts';
-import { unlessAborted } from './waiting.ts';
 
 export interface ConnectionDependencies
   extends Pick<BridgeDependencies, 'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'> {
@@ -35,6 +35,8 @@ export interface ConnectionDependencies
 /**
  * One Connection's life in this process: lease, network connection, session, and the way back after a failure. What it
  * knows survives in the store; a Connection object may be dropped and made again from its record at any time.
+ *
+ * The lease is held while the Connection is attached or wants to be: not when it is parked, refused or taken over.
  */
 export class Connection {
   readonly key: Key;
@@ -45,25 +47,24 @@ export class Connection {
   readonly #session: Session;
   readonly #outbound: Outbound;
   readonly #takeovers = new TakeoverDetector();
+  readonly #retry = new Retry(() => this.#attachIfWanted());
   #parameters: ConnectionParameters;
   #attachment: Attachment | null = null;
+  /** The attempt under way, which all share who want the Connection to be online. */
+  #attaching: Promise<void> | null = null;
   /** Aborted by what must not wait for a broker that does not answer: ending, or connecting otherwise. */
   #interrupt = new AbortController();
-  #retry: NodeJS.Timeout | undefined;
-  #failures = 0;
   #stopped = false;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
-    const { key } = record;
-    this.key = key;
+    this.key = record.key;
     this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
-    this.#session = new Session(key, dependencies);
+    this.#session = new Session(this.key, dependencies);
     this.#outbound = new Outbound({
       exchanges: dependencies.store.exchanges,
       fence: () => this.#session.fence(),
       identifiers: this.#identifiers,
-      protocolVersion: this.#parameters.protocolVersion,
       onFailure: (error) => this.#onStoreFailure(error),
     });
   }
@@ -84,29 +85,53 @@ export class Connection {
     return this.#session.table.view(this.#parameters.subscriptions ?? []);
   }
 
-  /** Reads what the store knows of the session. */
-  load(): Promise<void> {
-    return this.#session.load();
+  /** Whether the broker still has a subscription, be it that it refused to end it. */
+  isSubscribed(filter: string): boolean {
+    return this.#session.table.has(filter);
   }
 
-  /** Makes this instance the owner, or rejects with `not-owner`: only the owner may change a Connection. */
+  /** Reads what the store knows of the session, unless this instance knows better. */
+  async refresh(): Promise<void> {
+    if (this.lease === null && this.#attaching === null) await this.#session.load();
+  }
+
+  /** From now on it may be owned although it is marked as deleted: to finish that. */
+  allowDeleted(): void {
+    this.#session.allowDeleted();
+  }
+
+  /** Makes this instance the owner, or rejects with `not-owner`. Who calls it calls `settle` in the end. */
   async own(): Promise<void> {
     // An attempt to attach that is under way has the lease, and may take long.
-    if (this.#session.lease === null) await this.#mutex.run(() => this.#own());
+    if (this.lease === null) await this.#mutex.run(() => this.#own());
+  }
+
+  /** Gives the lease back where nothing needs it, and attaches what should be attached. */
+  settle(): Promise<void> {
+    return this.#mutex.run(async () => {
+      if (this.#stopped || this.#attachment !== null || this.lease === null) return;
+      if (this.#isWanted()) this.#retry.schedule(0);
+      else await this.#session.release();
+    });
   }
 
   /** Attaches now; resolves when online. Rejects with the problem, and goes on trying if time may mend it. */
   attach(): Promise<void> {
-    return this.#mutex.run(() => this.#attach());
+    this.#attaching ??= this.#mutex
+      .run(() => this.#attach())
+      .finally(() => {
+        this.#attaching = null;
+      });
+    return this.#attaching;
   }
 
   /** Ends the network connection and stays detached. */
   detach(ending: Ending = {}): Promise<void> {
-    this.#interruptAttempt();
+    this.#interrupt.abort(interrupted());
     return this.#mutex.run(async () => {
-      this.#cancelRetry();
       await this.#own();
       await this.#end(ending);
+      this.#retry.cancel();
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
       await this.#session.save();
@@ -116,16 +141,12 @@ export class Connection {
 
   /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
   update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
-    if (reattach) this.#interruptAttempt();
+    if (reattach) this.#interrupt.abort(interrupted());
     return this.#mutex.run(async () => {
-      if (reattach) {
-        this.#cancelRetry();
-        await this.#end();
-      }
+      if (reattach) await this.#end();
       this.#parameters = parameters;
       if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
       else if (reattach && this.#session.status.wanted) await this.#attach();
-      else await this.#disownParked();
     });
   }
 
@@ -136,10 +157,7 @@ export class Connection {
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
     return this.#mutex.run(async () => {
       this.#parameters = parameters;
-      if (this.#attachment === null) {
-        await this.#disownParked();
-        return false;
-      }
+      if (this.#attachment === null) return false;
       for (const filter of filters) this.#session.table.forget(filter);
       await this.#applySubscriptions(this.#attachment);
       return true;
@@ -156,178 +174,167 @@ export class Connection {
     return this.#outbound.publish(message, timeoutMs);
   }
 
-  /** Ends for good, and makes the broker forget the session; false when it could not be reached for that. */
-  discard(ending: Ending = {}): Promise<boolean> {
-    this.#refuseWork();
+  /**
+   * Ends for good; with `discard` the broker forgets the session. False when it could not be reached for that. The lease
+   * is kept: `release` it when the store knows.
+   */
+  finish(ending: Ending, discard: boolean): Promise<boolean> {
+    this.#stopped = true;
+    this.#interrupt.abort(interrupted());
     return this.#mutex.run(async () => {
-      const persistent = isPersistent(this.#parameters) && this.#session.generation > 0;
+      const persistent = discard && isPersistent(this.#parameters) && this.#session.generation > 0;
       const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
-      await this.#halt(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
+      await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
+      this.#retry.cancel();
+      this.#outbound.stop(shuttingDown());
       return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile());
     });
   }
 
-  /** Ends for good: disconnects normally and gives the lease back. The session lives on. */
-  stop(ending: Ending = {}): Promise<void> {
-    this.#refuseWork();
-    return this.#mutex.run(() => this.#halt(ending));
+  /** Ends for good in this process: disconnects normally and gives the lease back. The session lives on. */
+  async stop(): Promise<void> {
+    await this.finish({}, false);
+    if (this.#session.status.state === 'online') {
+      this.#session.setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
+    }
+    await this.#session.save().catch(() => undefined);
+    await this.release();
   }
 
-  /** The lease went to somebody else: nothing may be sent or acknowledged any more. */
+  async release(): Promise<void> {
+    await this.#session.release().catch(() => undefined);
+  }
+
+  /** The lease ended or went to somebody else: nothing may be sent or acknowledged any more. */
   leaseLost(): void {
+    if (this.lease === null) return;
     this.#session.lose();
     this.#attachment?.abandon();
     this.#attachment = null;
     this.#session.setState('offline', stateReason(notOwner()));
-    this.#scheduleRetry();
+    this.#retryLater();
+  }
+
+  #isWanted(): boolean {
+    const { wanted, state } = this.#session.status;
+    return wanted && state !== 'refused' && state !== 'takenOver';
+  }
+
+  #attachIfWanted(): void {
+    if (!this.#stopped && this.#isWanted()) this.attach().catch(() => undefined);
   }
 
   async #attach(): Promise<void> {
     if (this.#stopped) throw shuttingDown();
     if (this.#attachment?.link.alive) return;
-    this.#cancelRetry();
+    this.#retry.cancel();
     this.#interrupt = new AbortController();
     try {
       await this.#own();
       this.#session.set({ wanted: true });
       if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
-      await this.#connect();
-      this.#failures = 0;
+      this.#attachment = await openAttachment({
+        parameters: this.#parameters,
+        profile: this.#profile(),
+        deps: this.#deps,
+        session: this.#session,
+        outbound: this.#outbound,
+        identifiers: this.#identifiers,
+        signal: this.#interrupt.signal,
+        onStoreFailure: (error) => this.#onStoreFailure(error),
+        onLost: (end, connectedAt) => this.#onLost(end, connectedAt),
+      });
     } catch (error) {
-      throw this.#attachFailed(error);
+      throw await this.#attachFailed(error);
     }
-  }
-
-  /** With a new lease come the parameters as the owner before left them. */
-  async #own(): Promise<void> {
-    const record = await this.#session.acquire();
-    if (record !== null) this.#parameters = this.#deps.readParameters(record);
-  }
-
-  /** Nobody needs to own what is parked. */
-  async #disownParked(): Promise<void> {
-    if (this.#session.status.state === 'parked') await this.#session.release();
-  }
-
-  #attachFailed(error: unknown): Problem {
-    const version = this.#parameters.protocolVersion;
-    const problem = problemOfFailure(error, version);
-    if (problem.type === 'internal') this.#deps.log.error({ err: error, key: this.key }, 'attaching failed');
-    if (problem.type === 'not-owner') this.#outbound.refuseWaiting(problem);
-    if (!isWorthRetrying(error, version)) {
-      this.#session.setState('refused', stateReason(problem));
-      this.#outbound.refuseWaiting(this.#notUsable());
-    } else {
-      this.#session.setState('offline', stateReason(problem));
-      // The lease of an owner that died ends soon.
-      this.#scheduleRetry(problem.type === 'not-owner' ? this.#deps.leaseTtlMs / 2 : undefined);
-    }
-    this.#session.save().catch(() => undefined);
-    return problem;
-  }
-
-  async #connect(): Promise<void> {
-    const { maxPayload } = this.#deps;
-    const clean = startsClean(this.#parameters, this.#session.generation === 0);
-    const attachment = await Attachment.connect({
-      addresses: connectOptions(this.#parameters, this.#profile(), { clean, maxPayload }),
-      identifiers: this.#identifiers,
-      inbound: {
-        store: this.#deps.store,
-        fence: this.#session.fence(),
-        limits: () => this.#parameters.queue,
-        maxPayload,
-        sessionMayBeNew: !this.#tellsSessionPresent(),
-        onFailure: (error) => this.#onStoreFailure(error),
-      },
-      outbound: this.#outbound,
-      onLost: (end, connectedAt) => this.#onLost(end, connectedAt),
-      signal: this.#interrupt.signal,
-    });
-    this.#attachment = attachment;
-    try {
-      await this.#openSession(attachment, clean);
-      await this.#applySubscriptions(attachment);
-    } catch (error) {
-      this.#attachment = null;
-      attachment.abandon();
-      throw error;
-    }
-  }
-
-  /** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
-  async #openSession(attachment: Attachment, clean: boolean): Promise<void> {
-    const before = !clean && this.#session.generation > 0;
-    const present = before && (attachment.connack.sessionPresent || !this.#tellsSessionPresent());
-    this.#session.set({ connack: toConnack(attachment.connack, this.#parameters.protocolVersion) });
-    if (!present) await this.#session.begin();
-    else if (!this.#tellsSessionPresent()) this.#session.table.reset();
-    const { generation } = this.#session;
-    const former = await this.#deps.store.exchanges.load(this.#session.fence(), generation);
-    if (!attachment.link.alive) throw problemOfEnd(attachment.link.end, this.#parameters.protocolVersion);
-    attachment.open({ generation, present, former });
-    this.#session.setState('online', null);
   }
 
   /**
-   * 3.1 has no Session Present flag. Its session is taken for the one before, with all subscriptions made again, and
-   * what is new is told by DUP.
+   * Asks the store, before every CONNECT: a lease that is only remembered may have ended. With a new one come the
+   * parameters as the owner before left them, and what is in flight by then is the store's to say.
    */
-  #tellsSessionPresent(): boolean {
-    return this.#parameters.protocolVersion !== '3.1';
+  async #own(): Promise<void> {
+    const record = await this.#session.acquire();
+    if (record === null) return;
+    this.#parameters = this.#deps.readParameters(record);
+    this.#outbound.forgetFlights();
   }
 
-  async #applySubscriptions({ link }: Attachment): Promise<void> {
-    const { connectTimeout, protocolVersion, subscriptions = [] } = this.#parameters;
-    const deadline = setTimeout(() => link.destroy('The broker sent no SUBACK in time'), connectTimeout * 1000);
-    try {
-      const applying = this.#session.table.apply(link, subscriptions, protocolVersion);
-      await unlessAborted(this.#interrupt.signal, applying);
-    } catch (error) {
-      throw problemOfFailure(error, protocolVersion);
-    } finally {
-      clearTimeout(deadline);
+  async #attachFailed(error: unknown): Promise<Problem> {
+    const version = this.#parameters.protocolVersion;
+    const problem = problemOfFailure(error, version);
+    if (problem.type === 'internal') this.#deps.log.error({ err: error, key: this.key }, 'attaching failed');
+    if (problem.type === 'not-owner') {
+      this.#outbound.refuseWaiting(problem);
+      this.#session.setState('offline', stateReason(problem));
+      // The lease of an owner that died ends soon.
+      this.#retryLater(this.#deps.leaseTtlMs / 2);
+    } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {
+      await this.#yield(stateReason(problem));
+    } else if (isWorthRetrying(error, version)) {
+      this.#session.setState('offline', stateReason(problem));
+      this.#saveInBackground();
+      this.#retryLater();
+    } else {
+      await this.#rest('refused', stateReason(problem));
     }
-    await this.#session.save();
+    return problem;
   }
 
   #onLost(end: LinkEnd, connectedAt: number): void {
     this.#attachment = null;
-    const reason = stateReason(problemOfEnd(end, this.#parameters.protocolVersion));
-    if (this.#takeovers.isTakeover(end, connectedAt, Date.now())) {
-      this.#session.setState('takenOver', { ...reason, code: 'taken-over' });
-      this.#outbound.refuseWaiting(this.#notUsable());
-    } else {
-      this.#session.setState('offline', reason);
-      this.#scheduleRetry();
-    }
+    this.#retry.lived(Date.now() - connectedAt);
     this.#deps.log.warn({ key: this.key, kind: end.kind, reasonCode: end.reasonCode }, 'connection lost');
-    this.#session.save().catch(() => undefined);
+    const reason = stateReason(problemOfEnd(end, this.#parameters.protocolVersion));
+    this.#session.setState('offline', reason);
+    if (this.#isTakeover(end, connectedAt)) {
+      this.#mutex.run(() => this.#yield(reason)).catch((error) => this.#onStoreFailure(error));
+    } else {
+      this.#saveInBackground();
+      this.#retryLater();
+    }
+  }
+
+  #isTakeover(end: LinkEnd, connectedAt: number): boolean {
+    return this.#takeovers.isTakeover(end, { connectedAt, now: Date.now(), version: this.#parameters.protocolVersion });
+  }
+
+  /** Leaves the ClientID to an outsider; one who had the lease meanwhile was none: that is a hand-over. */
+  async #yield(reason: StateReason): Promise<void> {
+    if (this.#stopped || this.#attachment !== null) return;
+    const stillOurs = await this.#session.acquire().then(
+      (record) => record === null,
+      () => false,
+    );
+    if (stillOurs) await this.#rest('takenOver', { ...reason, code: 'taken-over' });
+    else this.#retryLater(this.#deps.leaseTtlMs / 2);
+  }
+
+  /** Stays as it is until somebody attaches it. */
+  async #rest(state: 'refused' | 'takenOver', reason: StateReason): Promise<void> {
+    this.#session.setState(state, reason);
+    this.#outbound.refuseWaiting(this.#notUsable());
+    await this.#session.save().catch(() => undefined);
+    await this.release();
+  }
+
+  async #applySubscriptions(attachment: Attachment): Promise<void> {
+    try {
+      await applySubscriptions(attachment, {
+        parameters: this.#parameters,
+        session: this.#session,
+        signal: this.#interrupt.signal,
+      });
+    } catch (error) {
+      throw problemOfFailure(error, this.#parameters.protocolVersion);
+    }
   }
 
   async #end(ending: Ending = {}): Promise<void> {
-    await this.#attachment?.end(ending);
+    const attachment = this.#attachment;
+    // Its loss while it is being ended is no loss.
     this.#attachment = null;
-  }
-
-  #refuseWork(): void {
-    this.#stopped = true;
-    this.#interruptAttempt();
-    this.#cancelRetry();
-  }
-
-  #interruptAttempt(): void {
-    this.#interrupt.abort(new Problem('changed-meanwhile', { detail: 'Another request ended the attempt' }));
-  }
-
-  async #halt(ending: Ending): Promise<void> {
-    await this.#end(ending);
-    this.#outbound.stop(shuttingDown());
-    if (this.#session.status.state === 'online') {
-      this.#session.setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
-    }
-    await this.#session.save().catch(() => undefined);
-    await this.#session.release().catch(() => undefined);
+    await attachment?.end(ending);
   }
 
   #profile() {
@@ -337,8 +344,19 @@ export class Connection {
 
   /** What is not stored is not acknowledged: without the connection the broker will send it again. */
   #onStoreFailure(error: unknown): void {
+    if (error instanceof StaleEpoch) {
+      this.leaseLost();
+      return;
+    }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
     this.#attachment?.link.destroy(storeProblem(error).message);
+  }
+
+  /** The status in the store is for other instances to see: the next change will say what a failure did not. */
+  #saveInBackground(): void {
+    this.#session.save().catch((error) => {
+      if (error instanceof StaleEpoch) this.leaseLost();
+    });
   }
 
   #notUsable(): Problem {
@@ -350,16 +368,8 @@ export class Connection {
     });
   }
 
-  #scheduleRetry(atMostMs = Number.POSITIVE_INFINITY): void {
-    if (this.#stopped) return;
-    clearTimeout(this.#retry);
-    const delay = Math.min(backoffMs(this.#failures), atMostMs);
-    this.#retry = setTimeout(() => this.attach().catch(() => undefined), delay);
-    this.#failures += 1;
-  }
-
-  #cancelRetry(): void {
-    clearTimeout(this.#retry);
+  #retryLater(atMostMs?: number): void {
+    if (!this.#stopped) this.#retry.schedule(atMostMs);
   }
 }
 

@@ -2,7 +2,6 @@ import { Problem } from '../errors/problem.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { mergePatch } from '../schemas/connection-patch.ts';
 import type { ConnectionView } from '../schemas/connection-view.ts';
-import type { Ending } from './attachment.ts';
 import { changedMembers } from './changes.ts';
 import { assignClientId } from './client-ids.ts';
 import { expirySeconds } from './connect-options.ts';
@@ -52,7 +51,11 @@ export class Connections {
 
   /** The live Connection of an id. */
   async live(id: string): Promise<Connection> {
-    return this.#pool.owned(id) ?? (await this.#pool.obtain(await this.#records.require(id)));
+    const owned = this.#pool.owned(id);
+    if (owned !== undefined) return owned;
+    const connection = await this.#pool.obtain(await this.#records.require(id));
+    await connection.refresh();
+    return connection;
   }
 
   /** `POST`: kept only if the broker accepts. */
@@ -87,7 +90,8 @@ export class Connections {
       await connection.attach().catch(() => undefined);
       return { created, connection: await this.#views.connection(record) };
     }
-    const changed = await this.#records.change(record, (before) => ({
+    const kept = record.provisional ? await this.#confirm(record) : record;
+    const changed = await this.#records.change(kept, (before) => ({
       ...parameters,
       id,
       clientId: parameters.clientId || before.clientId,
@@ -131,18 +135,7 @@ export class Connections {
     const record = await this.#records.require(id);
     const connection = await this.#pool.obtain(record);
     await connection.own();
-    const ending: Ending = how.will === 'send' ? { will: 'send' } : {};
-    if (how.session === 'keep') await connection.stop(ending);
-    const gone = how.session === 'keep' || (await connection.discard(ending));
-    this.#pool.forget(record);
-    if (gone) {
-      await this.#deps.store.connections.remove(record.key);
-      return 'deleted';
-    }
-    const deleting: ConnectionRecord = { ...record, deleting: true, revision: record.revision + 1 };
-    await this.#deps.store.connections.update(record.revision, deleting);
-    this.#removals.add(deleting);
-    return 'pending';
+    return this.#removals.remove(record, how);
   }
 
   async attach(id: string): Promise<ConnectionView> {
@@ -159,6 +152,7 @@ export class Connections {
     const connection = await this.#pool.obtain(record);
     const expiry = how.sessionExpiryInterval;
     if (expiry !== null) requireExpiryChange(connection.parameters, expirySeconds(expiry));
+    // `detach` asks for the lease itself, and gives it back.
     await connection.detach({
       ...(how.will === 'send' ? { will: 'send' } : {}),
       ...(expiry === null ? {} : { sessionExpiryInterval: expirySeconds(expiry) }),
@@ -235,8 +229,11 @@ export class Connections {
     throw new Problem('changed-meanwhile', { detail: 'Another request has deleted it' });
   }
 
+  /** Nothing is kept of what the broker refused, unless a PUT wanted it to stay meanwhile. */
   async #abandon(record: ConnectionRecord, connection: Connection): Promise<void> {
-    await connection.discard().catch(() => false);
+    const current = await this.#deps.store.connections.byKey(record.key);
+    if (current !== null && !current.provisional) return;
+    await connection.finish({}, true).catch(() => false);
     this.#pool.forget(record);
     await this.#deps.store.connections.remove(record.key);
   }

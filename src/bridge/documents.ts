@@ -37,9 +37,14 @@ export class Documents {
     };
   }
 
-  /** The record with other parameters. */
+  /** The record with other parameters; who changes a Connection wants it to stay. */
   replace(record: ConnectionRecord, parameters: ConnectionParameters): ConnectionRecord {
-    return { ...record, ...this.#contents(record.key, parameters), revision: record.revision + 1 };
+    return {
+      ...record,
+      ...this.#contents(record.key, parameters),
+      provisional: false,
+      revision: record.revision + 1,
+    };
   }
 
   /** The whole document, secrets too. */

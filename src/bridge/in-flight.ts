@@ -14,7 +14,6 @@ import type { WaitingPublish } from './publish-queue.ts';
 
 export interface InFlightOptions extends Pick<ExchangeLogOptions, 'exchanges' | 'fence' | 'onFailure'> {
   identifiers: PacketIdentifiers;
-  protocolVersion: ProtocolVersion;
   /** The window has room again. */
   onLanded: () => void;
 }
@@ -26,6 +25,7 @@ export interface FlightSession {
   present: boolean;
   /** Exchanges that an earlier owner began in this session. */
   former: readonly OutboundExchange[];
+  protocolVersion: ProtocolVersion;
 }
 
 /** What was published at QoS 1 and 2 and is not fully acknowledged, across the Connection's network connections. */
@@ -35,6 +35,7 @@ export class InFlight {
   readonly #log: ExchangeLog;
   #link: MqttLink | null = null;
   #generation = 0;
+  #version: ProtocolVersion = '5.0';
   /** Flights whose exchange is being recorded: they are sent by whoever asked for that, once it is. */
   readonly #recording = new Set<Flight>();
 
@@ -86,9 +87,32 @@ export class InFlight {
     }
   }
 
-  /** Gives up flights that were never sent. */
+  /**
+   * Gives up flights that were never sent. The store may have recorded an exchange although it did not say so: it is
+   * told to forget it when there is a session again, and until then the identifier stays taken.
+   */
   cancel(flights: readonly Flight[]): void {
-    for (const { packetId } of flights) this.#flights.remove(packetId);
+    for (const flight of flights) {
+      if (flight.qos === 2) flight.stage = 'ended';
+      else this.#flights.remove(flight.packetId);
+    }
+  }
+
+  /**
+   * Another owner may have been there: what is in flight is the store's to say from now on. Answers the callers whose
+   * message is to be published again from the start; the outcome of QoS 2 cannot be known here.
+   */
+  forget(): WaitingPublish[] {
+    const again: WaitingPublish[] = [];
+    for (const flight of this.#flights) {
+      const { packetId, qos, caller, sent } = flight;
+      if (this.#recording.has(flight)) continue;
+      this.#flights.remove(packetId);
+      if (caller === null || caller.answered) continue;
+      if (qos === 1 || !sent) again.push(caller);
+      else caller.reject(outcomeUnknown('The lease ended while the exchange was under way'));
+    }
+    return again;
   }
 
   /**
@@ -98,6 +122,7 @@ export class InFlight {
   open(link: MqttLink, session: FlightSession): WaitingPublish[] {
     this.#link = link;
     this.#generation = session.generation;
+    this.#version = session.protocolVersion;
     this.#log.open(session.generation);
     for (const exchange of session.former) this.#flights.adopt(exchange);
     const again = session.present ? [] : this.#forgetLostSession();
@@ -212,7 +237,7 @@ export class InFlight {
 
   #answer({ caller }: Flight, packet: 'puback' | 'pubrec', reasonCode: number): void {
     if (caller === null) return;
-    const answer = answerOf(caller.message, packet, reasonCode, this.#options.protocolVersion);
+    const answer = answerOf(caller.message, packet, reasonCode, this.#version);
     if (answer instanceof Problem) caller.reject(answer);
     else caller.resolve(answer);
   }

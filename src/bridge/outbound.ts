@@ -3,9 +3,11 @@ import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import { PROTOCOLS } from '../mqtt/protocol-version.ts';
 import type { Flight } from './flights.ts';
 import { type FlightSession, InFlight, type InFlightOptions } from './in-flight.ts';
+import { notOwner, storeProblem } from './link-problems.ts';
 import type { MqttLink } from './mqtt-client.ts';
 import { encodePublish } from './packets.ts';
-import { handedOver, outcomeUnknown, requireVersionOf } from './publish-answers.ts';
+import { StaleEpoch } from './ports.ts';
+import { handedOver, outcomeUnknown, refusalByVersion } from './publish-answers.ts';
 import { PublishQueue, WaitingPublish } from './publish-queue.ts';
 import { refusalByLimits, type ServerLimits } from './server-limits.ts';
 
@@ -35,11 +37,10 @@ interface Admitted {
  */
 export class Outbound {
   readonly #options: OutboundOptions;
-  readonly #level: number;
   readonly #inFlight: InFlight;
   readonly #queue = new PublishQueue();
   #link: MqttLink | null = null;
-  #limits: ServerLimits | null = null;
+  #session: OutboundSession | null = null;
   /** A group waits for the store: the order asks that nothing overtakes it. */
   #recording = false;
   #scheduled = false;
@@ -47,7 +48,6 @@ export class Outbound {
 
   constructor(options: OutboundOptions) {
     this.#options = options;
-    this.#level = PROTOCOLS[options.protocolVersion].level;
     this.#inFlight = new InFlight({ ...options, onLanded: () => this.#schedule() });
   }
 
@@ -61,7 +61,6 @@ export class Outbound {
    */
   publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
     return new Promise((resolve, reject) => {
-      requireVersionOf(message, this.#options.protocolVersion);
       this.#queue.requireRoom(message.payload.length + message.topic.length);
       const onExpiry = (waiting: WaitingPublish) => this.#expire(waiting);
       this.#queue.add(new WaitingPublish(message, { resolve, reject }, { timeoutMs, onExpiry }));
@@ -72,9 +71,14 @@ export class Outbound {
   /** A network connection is up: goes on with what is in flight, then with what waits. */
   open(link: MqttLink, session: OutboundSession): void {
     this.#link = link;
-    this.#limits = session.limits;
+    this.#session = session;
     for (const waiting of this.#inFlight.open(link, session)) this.#queue.add(waiting);
     this.#schedule();
+  }
+
+  /** See `InFlight.forget`. */
+  forgetFlights(): void {
+    for (const waiting of this.#inFlight.forget()) this.#queue.add(waiting);
   }
 
   /** The network connection is gone; what waits goes on waiting for the next, until its deadline. */
@@ -134,16 +138,17 @@ export class Outbound {
 
   /** Takes from the queue, in its order, what the window allows now. */
   #admit(link: MqttLink): Admitted[] {
-    const limits = this.#limits;
+    const session = this.#session;
     const group: Admitted[] = [];
-    if (limits === null || link.unsentBytes > MAX_UNSENT_BYTES) return group;
+    if (session === null || link.unsentBytes > MAX_UNSENT_BYTES) return group;
     this.#queue.takeWhile((waiting) => {
       const { message } = waiting;
       if (group.length >= MAX_GROUP) return false;
-      const packetId = message.qos === 0 ? 0 : this.#takeIdentifier(limits.receiveMaximum);
+      const packetId = message.qos === 0 ? 0 : this.#takeIdentifier(session.limits.receiveMaximum);
       if (packetId === null) return false;
-      const packet = encodePublish(message, packetId, this.#level);
-      const refusal = refusalByLimits(message, packet.length, limits);
+      const packet = encodePublish(message, packetId, PROTOCOLS[session.protocolVersion].level);
+      const refusal =
+        refusalByVersion(message, session.protocolVersion) ?? refusalByLimits(message, packet.length, session.limits);
       if (refusal === null) {
         const flight = message.qos === 0 ? null : this.#inFlight.begin(packetId, message.qos, packet, waiting);
         group.push({ waiting, packet, flight });
@@ -169,7 +174,7 @@ export class Outbound {
       this.#write(group);
     } catch (error) {
       this.#inFlight.cancel(flights);
-      const problem = new Problem('store-unavailable', { cause: error, retryAfter: 1 });
+      const problem = error instanceof StaleEpoch ? notOwner() : storeProblem(error);
       for (const { waiting } of group) waiting.reject(problem);
       this.#options.onFailure(error);
     } finally {

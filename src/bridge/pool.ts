@@ -34,7 +34,7 @@ export class Pool {
     const known = this.#connections.get(record.key);
     if (known !== undefined) return known;
     const connection = new Connection(record, this.#deps);
-    await connection.load();
+    await connection.refresh();
     // Another request may have made it meanwhile.
     const winner = this.#connections.get(record.key) ?? connection;
     this.#connections.set(record.key, winner);
@@ -68,8 +68,8 @@ export class Pool {
     const leases = [...this.#connections.values()].map(({ lease }) => lease).filter((lease) => lease !== null);
     if (leases.length === 0) return;
     try {
-      const held = await this.#deps.store.leases.renew(leases, this.#deps.leaseTtlMs);
-      for (const lease of leases) if (!held.has(lease.key)) this.#onLost(lease);
+      const lost = await this.#deps.store.leases.renew(leases, this.#deps.leaseTtlMs);
+      for (const lease of leases) if (lost.has(lease.key)) this.#onLost(lease);
     } catch (error) {
       this.#deps.log.warn({ err: error }, 'leases could not be renewed');
     }

@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Problem } from '../errors/problem.ts';
 import { generateClientId } from '../mqtt/client-id.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
@@ -7,13 +9,16 @@ import { connectOptions } from './connect-options.ts';
 import type { BrokerProfile } from './dependencies.ts';
 import { dial } from './dial.ts';
 import { LinkError } from './link-end.ts';
-import { isWorthRetrying, problemOfFailure } from './link-problems.ts';
+import { problemOfFailure } from './link-problems.ts';
 import type { LinkHandlers, MqttLink } from './mqtt-client.ts';
 import { Outbound } from './outbound.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
 import type { FlowPacket } from './packet-splitter.ts';
 import type { Exchanges, Fence } from './ports.ts';
 import { readServerLimits } from './server-limits.ts';
+
+/** Milliseconds between two attempts at most: those who wait for the next have seconds. */
+const LONGEST_PAUSE_MS = 2_000;
 
 /** CONNACK codes that say "not this protocol version": v5 has its own, older brokers answer with 3.1.1's. */
 const WRONG_VERSION: ReadonlySet<number | undefined> = new Set([0x84, 0x01]);
@@ -43,29 +48,52 @@ export class PooledClient {
   readonly #inbound: PooledInbound;
   readonly #identifiers = new PacketIdentifiers();
   #version: ProtocolVersion = '5.0';
-  #outbound: Outbound;
+  readonly #outbound: Outbound;
   #link: MqttLink | null = null;
   #attempt: Promise<MqttLink> | null = null;
-  #retry: NodeJS.Timeout | undefined;
-  #failures = 0;
   #generation = 0;
+  /** Publishes whose callers wait. */
+  #unanswered = 0;
+  #isConnecting = false;
+  /** Attempts in vain and connections lost since a publish succeeded. */
+  #failures = 0;
+  /** On the monotonic clock, in milliseconds. */
+  #nextAttemptAt = 0;
+  readonly #stopping = new AbortController();
 
   constructor(profile: BrokerProfile, inbound: PooledInbound = NOTHING_ARRIVES) {
     this.#profile = profile;
     this.#inbound = inbound;
-    this.#outbound = this.#createOutbound();
+    this.#outbound = new Outbound({
+      exchanges: NO_EXCHANGES,
+      fence: () => NO_FENCE,
+      identifiers: this.#identifiers,
+      onFailure: () => undefined,
+    });
   }
 
   /** As `Outbound.publish`; connects when that is needed, again and again until the deadline. */
   publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
+    if (this.#stopping.signal.aborted) return Promise.reject(shuttingDown());
     const outcome = this.#outbound.publish(message, timeoutMs);
-    if (!this.#link?.alive) this.#connectForWaiting();
+    this.#unanswered += 1;
+    outcome.then(
+      () => {
+        this.#unanswered -= 1;
+        this.#failures = 0;
+      },
+      () => {
+        this.#unanswered -= 1;
+      },
+    );
+    void this.#connectForCallers();
     return outcome;
   }
 
   /** The network connection, made when there is none; rejects with the problem of making it. */
   async link(): Promise<MqttLink> {
     if (this.#link?.alive) return this.#link;
+    if (this.#stopping.signal.aborted) throw shuttingDown();
     this.#attempt ??= this.#connect().finally(() => {
       this.#attempt = null;
     });
@@ -76,35 +104,44 @@ export class PooledClient {
     }
   }
 
+  /** Disconnects for good, and answers who still waits. */
   async stop(): Promise<void> {
-    clearTimeout(this.#retry);
+    this.#stopping.abort();
+    await this.#attempt?.catch(() => undefined);
     await this.#link?.disconnect();
+    this.#outbound.stop(shuttingDown());
   }
 
-  #connectForWaiting(): void {
-    clearTimeout(this.#retry);
-    this.link().then(
-      () => {
-        this.#failures = 0;
-      },
-      (problem) => {
+  /** Makes the connection for as long as somebody waits for an answer; one such loop is enough. */
+  async #connectForCallers(): Promise<void> {
+    if (this.#isConnecting) return;
+    this.#isConnecting = true;
+    const { signal } = this.#stopping;
+    while (this.#unanswered > 0 && !this.#link?.alive && !signal.aborted) {
+      const wait = Math.max(0, this.#nextAttemptAt - performance.now());
+      await pause(wait, undefined, { signal }).catch(() => undefined);
+      await this.link().catch((problem: Problem) => {
         if (problem.type === 'broker-refused') this.#outbound.refuseWaiting(problem);
-        if (!this.#outbound.hasWaiting) return;
-        this.#retry = setTimeout(() => this.#connectForWaiting(), backoffMs(this.#failures));
-        this.#failures += 1;
-      },
-    );
+      });
+    }
+    this.#isConnecting = false;
+  }
+
+  #countFailure(): void {
+    this.#nextAttemptAt = performance.now() + Math.min(backoffMs(this.#failures), LONGEST_PAUSE_MS);
+    this.#failures += 1;
   }
 
   async #connect(): Promise<MqttLink> {
     try {
       return await this.#connectAs(this.#version);
     } catch (error) {
-      const older = error instanceof LinkError && WRONG_VERSION.has(error.end.reasonCode) && this.#version === '5.0';
-      if (!older || isWorthRetrying(error, this.#version)) throw error;
-      this.#version = '3.1.1';
-      this.#outbound = this.#createOutbound();
-      return this.#connectAs(this.#version);
+      if (this.#version === '5.0' && error instanceof LinkError && WRONG_VERSION.has(error.end.reasonCode)) {
+        this.#version = '3.1.1';
+        return this.#connect();
+      }
+      this.#countFailure();
+      throw error;
     }
   }
 
@@ -116,6 +153,7 @@ export class PooledClient {
       }),
       this.#identifiers,
       this.#handlers(),
+      this.#stopping.signal,
     );
     this.#link = link;
     this.#generation += 1;
@@ -124,6 +162,7 @@ export class PooledClient {
       generation: this.#generation,
       present: false,
       former: [],
+      protocolVersion: version,
     });
     return link;
   }
@@ -139,19 +178,10 @@ export class PooledClient {
       onClose: () => {
         this.#link = null;
         this.#outbound.close();
-        if (this.#outbound.hasWaiting) this.#connectForWaiting();
+        this.#countFailure();
+        void this.#connectForCallers();
       },
     };
-  }
-
-  #createOutbound(): Outbound {
-    return new Outbound({
-      exchanges: NO_EXCHANGES,
-      fence: () => NO_FENCE,
-      identifiers: this.#identifiers,
-      protocolVersion: this.#version,
-      onFailure: () => undefined,
-    });
   }
 }
 
@@ -162,4 +192,8 @@ function throwAway(protocolVersion: ProtocolVersion): ConnectionParameters {
     connectTimeout: DEFAULT_CONNECT_TIMEOUT,
     keepAlive: DEFAULT_KEEP_ALIVE,
   } as ConnectionParameters;
+}
+
+function shuttingDown(): Problem {
+  return new Problem('shutting-down', { retryAfter: 5 });
 }

@@ -80,7 +80,10 @@ export interface Leases {
    * gets its own lease back, renewed, with the same epoch, while nobody else took it meanwhile.
    */
   acquire(key: Key, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string }>;
-  /** Renews many at once; answers the keys whose lease is still held by that epoch. */
+  /**
+   * Renews many at once; answers the keys whose lease is lost: ended, or another epoch's. One that could not be asked
+   * about is not lost; rejects when none could.
+   */
   renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>>;
   /** Gives it back. A lease that is no longer ours is left alone. */
   release(lease: Fence): Promise<void>;

@@ -27,10 +27,10 @@ export function outcomeUnknown(detail: string): Problem {
 }
 
 /** Properties are not dropped silently: a caller would believe that they arrived. */
-export function requireVersionOf({ properties }: OutgoingMessage, version: ProtocolVersion): void {
-  if (properties === undefined || version === '5.0') return;
+export function refusalByVersion({ properties }: OutgoingMessage, version: ProtocolVersion): Problem | null {
+  if (properties === undefined || version === '5.0') return null;
   const detail = `PUBLISH has no properties in MQTT ${version}, which this Connection speaks`;
-  throw new Problem('invalid-request', {
+  return new Problem('invalid-request', {
     detail,
     errors: [{ pointer: '/properties', detail, reference: 'MQTT 5.0 §3.3.2.3' }],
   });

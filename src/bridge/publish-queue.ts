@@ -8,6 +8,8 @@ const LIMITS = { messages: 10_000, bytes: 64 * 1024 * 1024 };
 export class WaitingPublish {
   readonly message: OutgoingMessage;
   readonly bytes: number;
+  /** The queue that is to forget it once it has its answer, if it waits in one. */
+  queue: PublishQueue | null = null;
   readonly #resolve: (outcome: PublishOutcome) => void;
   readonly #reject: (problem: Problem) => void;
   readonly #deadline: NodeJS.Timeout;
@@ -41,44 +43,50 @@ export class WaitingPublish {
     if (this.#answered) return false;
     this.#answered = true;
     clearTimeout(this.#deadline);
+    this.queue?.remove(this);
     return true;
   }
 }
 
-/** Publishes that were not sent yet, in order and bounded. */
+/** Publishes that were not sent yet, in order and bounded. One that has its answer, by its deadline or otherwise, leaves. */
 export class PublishQueue {
-  #waiting: WaitingPublish[] = [];
+  readonly #waiting = new Set<WaitingPublish>();
   #bytes = 0;
 
   get isEmpty(): boolean {
-    return this.#waiting.length === 0;
+    return this.#waiting.size === 0;
   }
 
   /** Throws `overloaded` when there is no room for another. */
   requireRoom(bytes: number): void {
-    if (this.#waiting.length < LIMITS.messages && this.#bytes + bytes <= LIMITS.bytes) return;
+    if (this.#waiting.size < LIMITS.messages && this.#bytes + bytes <= LIMITS.bytes) return;
     throw new Problem('overloaded', { detail: 'Too many publishes wait for this Connection', retryAfter: 1 });
   }
 
+  /** Puts it at the end; one that has its answer already is nobody's concern any more. */
   add(waiting: WaitingPublish): void {
-    this.#waiting.push(waiting);
+    if (waiting.answered) return;
+    waiting.queue = this;
+    this.#waiting.add(waiting);
     this.#bytes += waiting.bytes;
   }
 
-  /** Takes from the front while `accept` does; those that have their answer already are dropped on the way. */
+  remove(waiting: WaitingPublish): void {
+    waiting.queue = null;
+    if (this.#waiting.delete(waiting)) this.#bytes -= waiting.bytes;
+  }
+
+  /** Takes from the front while `accept` does. */
   takeWhile(accept: (waiting: WaitingPublish) => boolean): void {
-    let taken = 0;
     for (const waiting of this.#waiting) {
-      if (!waiting.answered && !accept(waiting)) break;
-      taken += 1;
+      if (!accept(waiting)) return;
+      this.remove(waiting);
     }
-    for (const { bytes } of this.#waiting.splice(0, taken)) this.#bytes -= bytes;
   }
 
   takeAll(): WaitingPublish[] {
-    const all = this.#waiting;
-    this.#waiting = [];
-    this.#bytes = 0;
+    const all = [...this.#waiting];
+    for (const waiting of all) this.remove(waiting);
     return all;
   }
 }

@@ -40,12 +40,32 @@ export class Records {
   }
 
   /**
-   * Stores a changed document, unless the edit changes nothing. The live Connection does not know of it yet. Rejects
-   * with `not-owner` when another instance has the Connection: the change would not reach it.
+   * Stores a changed document, unless the edit changes nothing. The live Connection, which is owned by then, does not
+   * know of it yet: tell it, and `settle` it. Rejects with `not-owner` when another instance has it: the change would
+   * not reach it.
    */
   async edit(first: ConnectionRecord, edit: Edit): Promise<Change> {
     const connection = await this.#pool.obtain(first);
     await connection.own();
+    try {
+      return await this.#edit(first, edit);
+    } catch (error) {
+      await connection.settle();
+      throw error;
+    }
+  }
+
+  /** Stores a changed document and lets the live Connection follow. */
+  async change(first: ConnectionRecord, edit: Edit): Promise<ConnectionRecord> {
+    const { record, document, changed } = await this.edit(first, edit);
+    const connection = await this.#pool.obtain(record);
+    // A failure to attach again is told by the state.
+    if (changed.length > 0) await connection.update(document, needsReattach(changed)).catch(() => undefined);
+    await connection.settle();
+    return record;
+  }
+
+  async #edit(first: ConnectionRecord, edit: Edit): Promise<Change> {
     let record = first;
     for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
       const before = this.#documents.read(record);
@@ -59,15 +79,6 @@ export class Records {
       record = await this.require(record.id);
     }
     throw new Problem('changed-meanwhile', { detail: 'Other requests change the same Connection' });
-  }
-
-  /** Stores a changed document and lets the live Connection follow. */
-  async change(first: ConnectionRecord, edit: Edit): Promise<ConnectionRecord> {
-    const { record, document, changed } = await this.edit(first, edit);
-    const connection = await this.#pool.obtain(record);
-    // A failure to attach again is told by the state.
-    if (changed.length > 0) await connection.update(document, needsReattach(changed)).catch(() => undefined);
-    return record;
   }
 }
 

@@ -1,3 +1,4 @@
+import { Problem } from '../errors/problem.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord, Key } from './ports.ts';
@@ -5,7 +6,7 @@ import type { ConnectionRecord, Key } from './ports.ts';
 /** How often a deletion is tried again that a broker out of reach holds up, in milliseconds. */
 const INTERVAL_MS = 5_000;
 
-/** Deletions that wait for a broker to discard the session. They outlive a restart: their records say so. */
+/** Ends Connections for good. Deletions that wait for a broker outlive a restart: their records say so. */
 export class Removals {
   readonly #store: BridgeDependencies['store'];
   readonly #pool: Pool;
@@ -18,26 +19,56 @@ export class Removals {
     this.#pool = pool;
   }
 
+  /** Removes an owned Connection. `pending`: the broker could not be reached to discard the session. */
+  async remove(
+    record: ConnectionRecord,
+    how: { session: 'discard' | 'keep'; will: 'send' | null },
+  ): Promise<'deleted' | 'pending'> {
+    const connection = await this.#pool.obtain(record);
+    const gone = await connection.finish(how.will === 'send' ? { will: 'send' } : {}, how.session === 'discard');
+    // The lease ends last: whoever takes it then finds the record gone, or marked.
+    if (gone) await this.#store.connections.remove(record.key);
+    else this.add(await this.#mark(record));
+    this.#pool.forget(record);
+    await connection.release();
+    return gone ? 'deleted' : 'pending';
+  }
+
+  /** A deletion that was begun and waits for the broker. */
   add(record: ConnectionRecord): void {
     this.#waiting.set(record.key, record);
     this.#schedule();
   }
 
-  /** Tries now; false when the broker still cannot be reached. */
+  /** Tries now; false when the broker still cannot be reached, or another instance is at it. */
   async finish(record: ConnectionRecord): Promise<boolean> {
     const connection = await this.#pool.obtain(record);
-    await connection.own();
-    const gone = await connection.discard();
-    this.#pool.forget(record);
-    if (!gone) return false;
+    connection.allowDeleted();
+    try {
+      await connection.own();
+      if ((await this.remove(record, { session: 'discard', will: null })) === 'pending') return false;
+    } catch (error) {
+      this.#pool.forget(record);
+      if (!(error instanceof Problem) || error.type !== 'connection-not-found') throw error;
+    }
     this.#waiting.delete(record.key);
-    await this.#store.connections.remove(record.key);
     return true;
   }
 
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Marks the record as deleted, however another request has changed it meanwhile. */
+  async #mark(record: ConnectionRecord): Promise<ConnectionRecord> {
+    const { connections } = this.#store;
+    for (let current: ConnectionRecord | null = record; current !== null; ) {
+      const marked: ConnectionRecord = { ...current, deleting: true, revision: current.revision + 1 };
+      if (current.deleting || (await connections.update(current.revision, marked)) === 'updated') return marked;
+      current = await connections.byKey(record.key);
+    }
+    return record;
   }
 
   #schedule(): void {

@@ -1,6 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { backoffMs } from './backoff.ts';
+import type { Connection } from './connection.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Pool } from './pool.ts';
-import type { ConnectionRecord } from './ports.ts';
+import { type ConnectionRecord, StoreUnavailable } from './ports.ts';
 import type { Removals } from './removals.ts';
 import { readStatus } from './session-status.ts';
 
@@ -13,7 +16,7 @@ export class Revival {
   readonly #deps: BridgeDependencies;
   readonly #pool: Pool;
   readonly #removals: Removals;
-  #stopped = false;
+  readonly #stopping = new AbortController();
 
   constructor(dependencies: BridgeDependencies, pool: Pool, removals: Removals) {
     this.#deps = dependencies;
@@ -21,7 +24,7 @@ export class Revival {
     this.#removals = removals;
   }
 
-  /** Resolves when all records were seen; the attaching goes on behind it. */
+  /** Resolves when all records were seen, or rejects with the store's failure; the attaching goes on behind it. */
   async start(): Promise<void> {
     const toAttach: ConnectionRecord[] = [];
     for await (const record of this.#records()) {
@@ -33,7 +36,7 @@ export class Revival {
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#stopping.abort();
   }
 
   async *#records(): AsyncGenerator<ConnectionRecord> {
@@ -60,13 +63,30 @@ export class Revival {
 
   #attachAll(records: ConnectionRecord[]): void {
     const queue = records.values();
-    const worker = async () => {
-      for (const record of queue) {
-        if (this.#stopped) return;
-        const connection = await this.#pool.obtain(record);
-        await connection.attach().catch(() => undefined);
+    for (let started = 0; started < CONCURRENCY; started += 1) void this.#attachEach(queue);
+  }
+
+  async #attachEach(queue: Iterable<ConnectionRecord>): Promise<void> {
+    for (const record of queue) {
+      const connection = await this.#obtain(record);
+      if (this.#stopping.signal.aborted) return;
+      // What fails from here on, the Connection itself tries again.
+      await connection?.attach().catch(() => undefined);
+    }
+  }
+
+  /** Tries until the store answers; null when stopped meanwhile, or when the record is unusable. */
+  async #obtain(record: ConnectionRecord): Promise<Connection | null> {
+    const { signal } = this.#stopping;
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      try {
+        return await this.#pool.obtain(record);
+      } catch (error) {
+        this.#deps.log.error({ err: error, key: record.key }, 'a Connection could not be loaded');
+        if (!(error instanceof StoreUnavailable)) return null;
+        await pause(backoffMs(failures), undefined, { signal }).catch(() => undefined);
       }
-    };
-    for (let started = 0; started < CONCURRENCY; started += 1) worker();
+    }
+    return null;
   }
 }

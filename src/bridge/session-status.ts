@@ -1,3 +1,4 @@
+import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import type { Connack, ConnectionState, StateReason } from '../schemas/connection-view.ts';
 import type { Granted, SubscriptionRequest } from '../schemas/subscription.ts';
 import type { SessionRecord } from './ports.ts';
@@ -15,13 +16,23 @@ export interface SessionStatus {
   since: number;
   reason: StateReason | null;
   connack: Connack | null;
+  /** The protocol version that the session is spoken in; null before the first CONNACK. */
+  protocolVersion: ProtocolVersion | null;
   /** Whether the Connection is to be attached: false after `detach`. */
   wanted: boolean;
   granted: GrantedSubscription[];
 }
 
 export function initialStatus(now: number): SessionStatus {
-  return { state: 'connecting', since: now, reason: null, connack: null, wanted: true, granted: [] };
+  return {
+    state: 'connecting',
+    since: now,
+    reason: null,
+    connack: null,
+    protocolVersion: null,
+    wanted: true,
+    granted: [],
+  };
 }
 
 /** Reads what was stored; members that this release does not know are kept and written back. */

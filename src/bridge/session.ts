@@ -14,6 +14,7 @@ export class Session {
   #generation = 0;
   #status: SessionStatus = initialStatus(Date.now());
   #table = new SubscriptionTable([]);
+  #removing = false;
 
   constructor(key: Key, dependencies: Pick<BridgeDependencies, 'store' | 'nodeId' | 'leaseTtlMs'>) {
     this.#key = key;
@@ -49,29 +50,44 @@ export class Session {
   }
 
   /**
-   * Takes the lease, and with it what the store knows by now: answers the record, or null when the lease was ours
-   * already. Rejects with `not-owner` when another instance has it, and with `connection-not-found` when the
-   * Connection was deleted.
+   * Takes or renews the lease. Answers null when it is still the one that we had; else the record, and the session is
+   * as the store knows it by now. Rejects with `not-owner` when another instance has it, and with
+   * `connection-not-found` when the Connection was deleted.
    */
   async acquire(): Promise<ConnectionRecord | null> {
-    if (this.#lease !== null) return null;
     const { store, nodeId, leaseTtlMs } = this.#deps;
+    if (this.#lease === null) await this.#requireRecord();
     const lease = await store.leases.acquire(this.#key, nodeId, leaseTtlMs);
-    if ('heldBy' in lease) throw notOwner();
-    const record = await store.connections.byKey(this.#key);
-    if (record === null) {
-      await store.leases.release(lease);
-      throw new Problem('connection-not-found', { detail: 'The Connection was deleted' });
+    if ('heldBy' in lease) {
+      this.#lease = null;
+      throw notOwner();
     }
+    if (lease.epoch === this.#lease?.epoch) return null;
     this.#lease = lease;
+    const record = await this.#requireRecord();
     await this.load();
     return record;
+  }
+
+  /** Nothing may be left in the store for a key that is no more. */
+  async #requireRecord(): Promise<ConnectionRecord> {
+    const record = await this.#deps.store.connections.byKey(this.#key);
+    if (record !== null && (!record.deleting || this.#removing)) return record;
+    const lease = this.#lease;
+    this.#lease = null;
+    if (lease !== null) await this.#deps.store.leases.release(lease);
+    throw new Problem('connection-not-found', { detail: 'The Connection was deleted' });
   }
 
   async release(): Promise<void> {
     const lease = this.#lease;
     this.#lease = null;
     if (lease !== null) await this.#deps.store.leases.release(lease);
+  }
+
+  /** From now on a record that is marked as deleted will do. */
+  allowDeleted(): void {
+    this.#removing = true;
   }
 
   /** The lease went to somebody else. */
@@ -92,7 +108,7 @@ export class Session {
     this.#status.reason = reason;
   }
 
-  set(change: Partial<Pick<SessionStatus, 'wanted' | 'connack'>>): void {
+  set(change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion'>>): void {
     Object.assign(this.#status, change);
   }
 

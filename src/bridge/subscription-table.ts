@@ -21,6 +21,10 @@ export class SubscriptionTable {
     return [...this.#granted.values()];
   }
 
+  has(filter: string): boolean {
+    return this.#granted.has(filter);
+  }
+
   /** A new session has no subscriptions. */
   reset(): void {
     this.#granted = new Map();
@@ -43,8 +47,11 @@ export class SubscriptionTable {
     const filters = new Set(wanted.map(({ filter }) => filter));
     const surplus = [...this.#granted.keys()].filter((filter) => !filters.has(filter));
     for (const chunk of inChunks(surplus)) {
-      await link.unsubscribe(chunk);
-      for (const filter of chunk) this.#granted.delete(filter);
+      const codes = await link.unsubscribe(chunk);
+      // What the broker refuses to end goes on; the next `apply` asks again.
+      chunk.forEach((filter, index) => {
+        if ((codes[index] ?? 0) < FIRST_FAILURE) this.#granted.delete(filter);
+      });
     }
     const missing = wanted.filter((request) => {
       const known = this.#granted.get(request.filter);

@@ -33,7 +33,7 @@ export class Subscriptions {
       subscriptions: [...(before.subscriptions ?? []).filter(({ filter }) => !filters.has(filter)), ...requests],
     }));
     const connection = await this.#pool.obtain(record);
-    const applied = await connection.subscribe(document, [...filters]);
+    const applied = await connection.subscribe(document, [...filters]).finally(() => connection.settle());
     const results = connection.subscriptions.filter(({ filter }) => filters.has(filter));
     const refused = new Set(results.filter(({ granted }) => granted?.qos === null).map(({ filter }) => filter));
     if (refused.size > 0) await this.#drop(record, refused);
@@ -46,6 +46,11 @@ export class Subscriptions {
       throw new Problem('subscription-not-found', { detail: `The Connection has no subscription to ${filter}` });
     }
     await this.#drop(record, new Set([filter]));
+    if ((await this.#pool.obtain(record)).isSubscribed(filter)) {
+      throw new Problem('broker-refused', {
+        detail: 'The broker did not end the subscription; it will be asked again',
+      });
+    }
   }
 
   async #drop(record: ConnectionRecord, filters: ReadonlySet<string>): Promise<void> {

@@ -1,3 +1,4 @@
+import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { SESSION_TAKEN_OVER } from '../mqtt/reason-codes.ts';
 import type { LinkEnd } from './link-end.ts';
 
@@ -12,11 +13,12 @@ const CLOSES = 3;
 export class TakeoverDetector {
   #suspicious: number[] = [];
 
-  /** Whether this end of a connection that was accepted at `connectedAt` (milliseconds) is, or completes, a take-over. */
-  isTakeover(end: LinkEnd, connectedAt: number, now: number): boolean {
-    if (end.kind === 'disconnected') return end.reasonCode === SESSION_TAKEN_OVER;
+  /** Whether this end of a connection is, or completes, a take-over; `connectedAt` is that of CONNACK, in milliseconds. */
+  isTakeover(end: LinkEnd, at: { connectedAt: number; now: number; version: ProtocolVersion }): boolean {
+    const { connectedAt, now, version } = at;
+    if (version === '5.0') return end.kind === 'disconnected' && end.reasonCode === SESSION_TAKEN_OVER;
     if (end.kind !== 'closed' || now - connectedAt > SOON_MS) return false;
-    this.#suspicious = [...this.#suspicious.filter((at) => now - at < WINDOW_MS), now];
+    this.#suspicious = [...this.#suspicious.filter((close) => now - close < WINDOW_MS), now];
     if (this.#suspicious.length < CLOSES) return false;
     this.#suspicious = [];
     return true;

@@ -236,8 +236,6 @@ const properties: readonly Row[] = (
     ['requestResponseInformation false', { requestResponseInformation: false }, { requestResponseInformation: 0 }],
     ['requestProblemInformation true', { requestProblemInformation: true }, { requestProblemInformation: 1 }],
     ['requestProblemInformation false', { requestProblemInformation: false }, { requestProblemInformation: 0 }],
-    ['no userProperties in an empty object', { userProperties: {} }, {}],
-    ['a name without values', { userProperties: { a: [] } }, {}],
     ['a User Property', { userProperties: { a: 'x' } }, { userProperties: [['a', 'x']] }],
     ['an empty User Property', { userProperties: { '': '' } }, { userProperties: [['', '']] }],
     [
@@ -255,10 +253,9 @@ const properties: readonly Row[] = (
     ],
     [
       'names that JavaScript gives a meaning',
-      { userProperties: JSON.parse('{"__proto__":"p","constructor":["c","d"],"toString":"t"}') },
+      { userProperties: { constructor: ['c', 'd'], toString: 't' } },
       {
         userProperties: [
-          ['__proto__', 'p'],
           ['constructor', 'c'],
           ['constructor', 'd'],
           ['toString', 't'],
@@ -457,6 +454,32 @@ async function connectOf(document: object): Promise<DecodedConnect> {
 
 const inEachVersion = <R extends { readonly versions: readonly Version[] }>(rows: readonly R[]) =>
   rows.flatMap((row, index) => row.versions.map((version) => ({ ...row, version, id: `${index}v${version}` })));
+
+describe('the decoder', () => {
+  const whole = Buffer.from('101800044d5154540506003c0321001400016300000177000178', 'hex');
+
+  it('reads what is whole', () => {
+    const will = { topic: 'w', payload: Buffer.from('x'), qos: 0, retain: false, properties: {} };
+    const plain = { protocolName: 'MQTT', protocolLevel: 5, cleanStart: true, keepAlive: 60, clientId: 'c', will };
+    expect(decodeConnect(whole)).toStrictEqual({ ...plain, properties: { receiveMaximum: 20 } });
+  });
+
+  it.each([
+    ['another packet', 0, 0x30],
+    ['another length', 1, 0x19],
+    ['another protocol', 4, 0x58],
+    ['another level', 8, 6],
+    ['the reserved flag', 9, 0x07],
+    ['Will QoS 3', 9, 0x1e],
+    ['Will QoS without a Will', 9, 0x0a],
+    ['a user name that is not there', 9, 0x86],
+    ['a property that is not there', 13, 0x7f],
+  ])('does not read %s', (_what, at, byte) => {
+    const packet = Buffer.from(whole);
+    packet[at] = byte;
+    expect(() => decodeConnect(packet)).toThrow();
+  });
+});
 
 describe('on the wire', () => {
   it.each(inEachVersion(ROWS))('$version, $what', async ({ version, id, document, wire }) => {

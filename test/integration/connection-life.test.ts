@@ -197,6 +197,33 @@ describe("a Connection's life", () => {
       expect(await changing).toMatchObject({ state: 'online', generation: 1, secrets: ['password'] });
     });
 
+    it('another protocol version: packets are written in it, and the session counts as another', async () => {
+      const first = await declare(PERSISTENT);
+      const { sessionExpiryInterval: _v5, ...rest } = PERSISTENT;
+      const changing = bridge.declareConnection('a', valid({ ...rest, protocolVersion: '3.1.1', cleanSession: false }));
+      await first.next('disconnect');
+      const second = await broker.nextConnection();
+      expect(await second.accept({ sessionPresent: true })).toMatchObject({ protocolVersion: 4 });
+      expect((await changing).connection).toMatchObject({ state: 'online', generation: 2 });
+      const publishing = bridge.publish('a', [{ message: message('t', 'hello', 1), timeoutMs: 5_000 }]);
+      const packet = await second.next('publish');
+      expect(packet.payload.toString()).toBe('hello');
+      second.send({ cmd: 'puback', messageId: packet.messageId ?? 0 });
+      expect(await publishing).toMatchObject([{ qos: 1 }]);
+    });
+
+    it('an UNSUBSCRIBE that the broker refuses is told', async () => {
+      const opening = bridge.declareConnection('a', valid({ ...PERSISTENT, subscriptions: [{ filter: 'x', qos: 0 }] }));
+      const connection = await broker.nextConnection();
+      await connection.accept();
+      connection.send({ cmd: 'suback', messageId: (await connection.next('subscribe')).messageId ?? 0, granted: [0] });
+      await opening;
+      const removing = bridge.removeSubscription('a', 'x').catch((problem) => problem);
+      const { messageId = 0 } = await connection.next('unsubscribe');
+      connection.send({ cmd: 'unsuback', messageId, granted: [0x87] });
+      expect(await removing).toMatchObject({ type: 'broker-refused' });
+    });
+
     it('a refused attempt leaves what the queue holds', async () => {
       const first = await declare(PERSISTENT);
       first.send({ cmd: 'publish', topic: 'a', payload: 'kept', qos: 1, messageId: 1, dup: false, retain: false });
@@ -217,6 +244,29 @@ describe("a Connection's life", () => {
       expect(await view()).toMatchObject({ reason: { reasonCode: 0x8e } });
       const [result] = await bridge.publish('a', [{ message: message('t', 'x'), timeoutMs: 1_000 }]);
       expect(result).toMatchObject({ type: 'connection-not-usable' });
+    });
+
+    it('v5 says so before it has answered SUBSCRIBE: it yields all the same', async () => {
+      const opening = bridge.declareConnection('a', valid({ ...PERSISTENT, subscriptions: [{ filter: 'x', qos: 0 }] }));
+      const connection = await broker.nextConnection();
+      await connection.accept();
+      await connection.next('subscribe');
+      connection.send({ cmd: 'disconnect', reasonCode: 0x8e });
+      expect((await opening).connection).toMatchObject({ state: 'takenOver', reason: { reasonCode: 0x8e } });
+      expect(broker.connections).toHaveLength(1);
+    });
+
+    it('closes soon after CONNACK are none on v5, which would say so: it comes back', async () => {
+      const opening = bridge.declareConnection('a', valid(PERSISTENT));
+      for (let close = 0; close < 4; close += 1) {
+        const connection = await broker.nextConnection(10_000);
+        await connection.accept({ sessionPresent: close > 0 });
+        await opening;
+        await untilState('online');
+        connection.drop();
+      }
+      await (await broker.nextConnection(10_000)).accept({ sessionPresent: true });
+      await untilState('online');
     });
 
     it('3.x: three closes soon after CONNACK', async () => {
@@ -246,6 +296,42 @@ describe("a Connection's life", () => {
       await second.accept({ sessionPresent: true });
       second.send({ cmd: 'puback', messageId: (await second.next('publish')).messageId ?? 0, reasonCode: 0 });
       expect(await publishing).toMatchObject([{ reasonCode: 0 }]);
+    });
+
+    it('stays detached, even when the connection is lost while it is being ended', async () => {
+      const first = await declare(PERSISTENT);
+      const publishing = bridge.publish('a', [{ message: message('t', 'x', 1), timeoutMs: 5_000 }]);
+      await first.next('publish');
+      const detaching = bridge.detachConnection('a', { sessionExpiryInterval: null, will: null });
+      first.drop();
+      expect(await detaching).toMatchObject({ state: 'parked', owner: null });
+      const second = await broker.nextConnection(2_000).catch(() => null);
+      expect(second).toBeNull();
+      await bridge.stop();
+      await publishing;
+    });
+
+    it('many publishes on a parked Connection share one attempt', async () => {
+      const first = await declare(PERSISTENT);
+      await Promise.all([
+        bridge.detachConnection('a', { sessionExpiryInterval: null, will: null }),
+        first.next('disconnect'),
+      ]);
+      const one = { message: message('t', 'x', 0), timeoutMs: 5_000 };
+      const publishing = Promise.all(Array.from({ length: 50 }, () => bridge.publish('a', [one])));
+      await (await broker.nextConnection()).accept({ reasonCode: 0x89 });
+      await (await broker.nextConnection()).accept({ sessionPresent: true });
+      await publishing;
+      expect(broker.connections).toHaveLength(3);
+    });
+
+    it('a PUT that changes nothing leaves a parked Connection parked, and without owner', async () => {
+      const first = await declare(PERSISTENT);
+      await bridge.detachConnection('a', { sessionExpiryInterval: null, will: null });
+      await first.closed;
+      const { created, connection } = await bridge.declareConnection('a', valid(PERSISTENT));
+      expect(created).toBe(false);
+      expect(connection).toMatchObject({ state: 'parked', owner: null });
     });
 
     it('an expiry cannot be raised from zero at DISCONNECT', async () => {

@@ -3,6 +3,7 @@ import { openRedisStore } from '../../src/store/redis/index.ts';
 import { createTestBridge, message, type TestBridge, valid } from '../helpers/bridge.ts';
 import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
 import { type RedisServer, startRedis } from '../helpers/redis.ts';
+import { until } from '../helpers/until.ts';
 
 const LEASE_TTL_MS = 1_500;
 const NOT_OWNER = { type: 'not-owner', status: 503, details: { retryAfter: expect.any(Number) } };
@@ -90,6 +91,23 @@ describe('two instances on one Redis: one owner', () => {
       parameters: { keepAlive: 33 },
     });
     expect(broker.log()).toMatch(new RegExp(`as ${id} \\(p5, c0, k33`));
+  });
+
+  it('one whose lease ended does not come back to fight the owner: a hand-over is no take-over', async () => {
+    owner.store.leases.renew = () => Promise.reject(new Error('cut off from the store'));
+    const published = await until(
+      async () => {
+        const result = await publish(other);
+        return result !== undefined && 'qos' in result ? result : null;
+      },
+      { what: 'the lease has ended' },
+    );
+    expect(published).toMatchObject({ reasonCode: 0 });
+    await broker.waitForLog(new RegExp(`Client ${id} already connected, closing old connection`));
+    expect(await publish(other)).toMatchObject({ reasonCode: 0 });
+    expect(await publish(owner)).toMatchObject(NOT_OWNER);
+    expect(await owner.getConnection(id)).toMatchObject({ owner: 'n2', state: 'online' });
+    expect(connects()).toBe(2);
   });
 
   it('one that was deleted elsewhere stays deleted', async () => {

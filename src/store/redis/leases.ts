@@ -23,25 +23,21 @@ export class RedisLeases implements Leases {
     return acquired === 1 ? { key, epoch: asText(value) as Epoch, holder } : { heldBy: asText(value) };
   }
 
-  /**
-   * Rejects only when nothing could be asked. While a part of a Cluster is away, its keys are left out: what cannot
-   * be confirmed must not cost the others their leases.
-   */
   async renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>> {
-    const held = new Set<Key>();
+    const lost = new Set<Key>();
     const failures: unknown[] = [];
     await Promise.all(
       leases.map(async ({ key, epoch }) => {
         try {
           const reply = await this.#client.run('lease-renew', [this.#keys.of(key, 'lease')], [epoch, ttlMs]);
-          if (reply !== CODES.staleEpoch) held.add(key);
+          if (reply === CODES.staleEpoch) lost.add(key);
         } catch (error) {
           failures.push(error);
         }
       }),
     );
     if (failures.length > 0 && failures.length === leases.length) throw failures[0];
-    return held;
+    return lost;
   }
 
   async release({ key, epoch }: Fence): Promise<void> {

@@ -33,15 +33,14 @@ export class MemoryLeases implements Leases {
   }
 
   async renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>> {
-    const renewed = new Set<Key>();
+    const lost = new Set<Key>();
     const expiresAt = this.#now() + ttlMs;
     for (const lease of leases) {
       const grant = this.#valid(lease);
-      if (grant === null) continue;
-      this.#grants.set(lease.key, { ...grant, expiresAt });
-      renewed.add(lease.key);
+      if (grant === null) lost.add(lease.key);
+      else this.#grants.set(lease.key, { ...grant, expiresAt });
     }
-    return renewed;
+    return lost;
   }
 
   async release(lease: Fence): Promise<void> {

@@ -60,27 +60,30 @@ describe('cursors', () => {
 
 describe('TakeoverDetector', () => {
   const closed = { kind: 'closed', detail: '' } as const;
+  const at = (connectedAt: number, now: number, version: '5.0' | '3.1.1' = '3.1.1') => ({ connectedAt, now, version });
 
-  it('believes 0x8E, and no other reason code', () => {
+  it('believes 0x8E on v5, and nothing else', () => {
     const detector = new TakeoverDetector();
-    expect(detector.isTakeover({ kind: 'disconnected', detail: '', reasonCode: 0x8e }, 0, 90_000)).toBe(true);
-    expect(detector.isTakeover({ kind: 'disconnected', detail: '', reasonCode: 0x8b }, 0, 1)).toBe(false);
+    const ended = (reasonCode: number) => ({ kind: 'disconnected', detail: '', reasonCode }) as const;
+    expect(detector.isTakeover(ended(0x8e), at(0, 90_000, '5.0'))).toBe(true);
+    expect(detector.isTakeover(ended(0x8b), at(0, 1, '5.0'))).toBe(false);
+    for (let close = 0; close < 5; close += 1) expect(detector.isTakeover(closed, at(close, close, '5.0'))).toBe(false);
   });
 
   it('sees three closes soon after CONNACK inside a minute', () => {
     const detector = new TakeoverDetector();
-    expect(detector.isTakeover(closed, 0, 4_000)).toBe(false);
-    expect(detector.isTakeover(closed, 10_000, 10_001)).toBe(false);
-    expect(detector.isTakeover(closed, 59_000, 59_500)).toBe(true);
+    expect(detector.isTakeover(closed, at(0, 4_000))).toBe(false);
+    expect(detector.isTakeover(closed, at(10_000, 10_001))).toBe(false);
+    expect(detector.isTakeover(closed, at(59_000, 59_500))).toBe(true);
   });
 
   it('does not count closes of a connection that had lived, ends of our own, or closes far apart', () => {
     const detector = new TakeoverDetector();
-    expect(detector.isTakeover(closed, 0, 1)).toBe(false);
-    expect(detector.isTakeover(closed, 10, 6_000)).toBe(false);
-    expect(detector.isTakeover({ kind: 'ours', detail: '' }, 6_000, 6_001)).toBe(false);
-    expect(detector.isTakeover(closed, 7_000, 7_001)).toBe(false);
-    expect(detector.isTakeover(closed, 61_000, 61_001)).toBe(false);
+    expect(detector.isTakeover(closed, at(0, 1))).toBe(false);
+    expect(detector.isTakeover(closed, at(10, 6_000))).toBe(false);
+    expect(detector.isTakeover({ kind: 'ours', detail: '' }, at(6_000, 6_001))).toBe(false);
+    expect(detector.isTakeover(closed, at(7_000, 7_001))).toBe(false);
+    expect(detector.isTakeover(closed, at(61_000, 61_001))).toBe(false);
   });
 });
 

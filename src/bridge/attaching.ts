@@ -1,0 +1,127 @@
+import { Problem } from '../errors/problem.ts';
+import type { ConnectionParameters } from '../schemas/connection.ts';
+import { Attachment } from './attachment.ts';
+import { toConnack } from './connack.ts';
+import { connectOptions, startsClean } from './connect-options.ts';
+import type { BridgeDependencies, BrokerProfile } from './dependencies.ts';
+import type { InboundOptions } from './inbound.ts';
+import { type LinkEnd, LinkError } from './link-end.ts';
+import type { Outbound } from './outbound.ts';
+import type { PacketIdentifiers } from './packet-identifiers.ts';
+import { readServerLimits } from './server-limits.ts';
+import type { Session } from './session.ts';
+import { unlessAborted } from './waiting.ts';
+
+export interface AttachingOptions {
+  parameters: ConnectionParameters;
+  profile: BrokerProfile | undefined;
+  deps: Pick<BridgeDependencies, 'store' | 'maxPayload'>;
+  session: Session;
+  outbound: Outbound;
+  identifiers: PacketIdentifiers;
+  /** Ends the attempt. */
+  signal: AbortSignal;
+  /** The store failed under the inbound flow. */
+  onStoreFailure: InboundOptions['onFailure'];
+  /** The network connection ended after it had been opened, and not by us. */
+  onLost: (end: LinkEnd, connectedAt: number) => void;
+}
+
+/** A network connection that was accepted, and lost before all was in place. */
+export class LostWhileOpening extends LinkError {
+  readonly connectedAt: number;
+  constructor(end: LinkEnd, connectedAt: number) {
+    super(end);
+    this.connectedAt = connectedAt;
+  }
+}
+
+/**
+ * Brings a Connection online: CONNECT, the session, the subscriptions. The lease is the caller's business. Rejects with
+ * what went wrong, and leaves nothing open then.
+ */
+export async function openAttachment(options: AttachingOptions): Promise<Attachment> {
+  const { parameters, profile, deps, session, outbound, identifiers, signal, onStoreFailure, onLost } = options;
+  const { maxPayload } = deps;
+  const clean = startsClean(parameters, session.generation === 0);
+  let opened = false;
+  const attachment = await Attachment.connect({
+    addresses: connectOptions(parameters, profile, { clean, maxPayload }),
+    identifiers,
+    inbound: {
+      store: deps.store,
+      fence: session.fence(),
+      limits: () => options.parameters.queue,
+      maxPayload,
+      sessionMayBeNew: !tellsSessionPresent(parameters),
+      onFailure: onStoreFailure,
+    },
+    outbound,
+    onLost: (end, connectedAt) => {
+      // Until then the end is told by what rejects.
+      if (opened) onLost(end, connectedAt);
+    },
+    signal,
+  });
+  try {
+    await openSession(attachment, clean, options);
+    await applySubscriptions(attachment, options);
+    if (!attachment.link.alive) throw new LinkError(attachment.link.end);
+    opened = true;
+    return attachment;
+  } catch (error) {
+    const lost = !attachment.link.alive && !signal.aborted;
+    const { end } = attachment.link;
+    attachment.abandon();
+    throw lost ? new LostWhileOpening(end, attachment.connectedAt) : error;
+  }
+}
+
+/** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
+async function openSession(
+  attachment: Attachment,
+  clean: boolean,
+  { parameters, session, deps }: AttachingOptions,
+): Promise<void> {
+  const { protocolVersion } = parameters;
+  // Exchanges and identifiers are not carried into another protocol version: it counts as another session.
+  const before = !clean && session.generation > 0 && session.status.protocolVersion === protocolVersion;
+  const present = before && (attachment.connack.sessionPresent || !tellsSessionPresent(parameters));
+  session.set({ connack: toConnack(attachment.connack, protocolVersion), protocolVersion });
+  if (!present) await session.begin();
+  else if (!tellsSessionPresent(parameters)) session.table.reset();
+  const { generation } = session;
+  const former = await deps.store.exchanges.load(session.fence(), generation);
+  if (!attachment.link.alive) throw new LinkError(attachment.link.end);
+  const limits = readServerLimits(attachment.connack);
+  attachment.open({ generation, present, former, limits, protocolVersion });
+  session.setState('online', null);
+}
+
+/** Makes the broker's subscriptions those of the parameters. Rejects when it does not answer in time. */
+export async function applySubscriptions(
+  { link }: Attachment,
+  { parameters, session, signal }: Pick<AttachingOptions, 'parameters' | 'session' | 'signal'>,
+): Promise<void> {
+  const { connectTimeout, protocolVersion, subscriptions = [] } = parameters;
+  const deadline = setTimeout(() => link.destroy('The broker sent no SUBACK in time'), connectTimeout * 1000);
+  try {
+    await unlessAborted(signal, session.table.apply(link, subscriptions, protocolVersion));
+  } finally {
+    clearTimeout(deadline);
+  }
+  await session.save();
+}
+
+/**
+ * 3.1 has no Session Present flag. Its session is taken for the one before, with all subscriptions made again, and what
+ * is new is told by DUP.
+ */
+function tellsSessionPresent({ protocolVersion }: ConnectionParameters): boolean {
+  return protocolVersion !== '3.1';
+}
+
+/** The reason that an attempt is interrupted with. */
+export function interrupted(): Problem {
+  return new Problem('changed-meanwhile', { detail: 'Another request ended the attempt' });
+}
