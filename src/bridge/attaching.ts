@@ -23,6 +23,8 @@ export interface AttachingOptions {
   signal: AbortSignal;
   /** The store failed under the inbound flow. */
   onStoreFailure: InboundOptions['onFailure'];
+  /** CONNACK accepted: from now on it can be ended. */
+  onConnected: (attachment: Attachment) => void;
   /** The network connection ended after it had been opened, and not by us. */
   onLost: (end: LinkEnd, connectedAt: number) => void;
 }
@@ -40,8 +42,9 @@ export class LostWhileOpening extends LinkError {
  * Brings a Connection online: CONNECT, the session, the subscriptions. The lease is the caller's business. Rejects with
  * what went wrong, and leaves nothing open then.
  */
-export async function openAttachment(options: AttachingOptions): Promise<Attachment> {
-  const { parameters, profile, deps, session, outbound, identifiers, signal, onStoreFailure, onLost } = options;
+export async function openAttachment(options: AttachingOptions): Promise<void> {
+  const { parameters, profile, deps, session, outbound, identifiers, signal, onStoreFailure, onConnected, onLost } =
+    options;
   const { maxPayload } = deps;
   const clean = startsClean(parameters, session.generation === 0);
   let opened = false;
@@ -64,11 +67,11 @@ export async function openAttachment(options: AttachingOptions): Promise<Attachm
     signal,
   });
   try {
+    onConnected(attachment);
     await openSession(attachment, clean, options);
     await applySubscriptions(attachment, options);
     if (!attachment.link.alive) throw new LinkError(attachment.link.end);
     opened = true;
-    return attachment;
   } catch (error) {
     const lost = !attachment.link.alive && !signal.aborted;
     const { end } = attachment.link;

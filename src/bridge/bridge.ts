@@ -1,13 +1,15 @@
 import { Problem } from '../errors/problem.ts';
 import { Connections } from './connections.ts';
-import type { BridgeDependencies, BrokerProfile } from './dependencies.ts';
+import type { BridgeDependencies } from './dependencies.ts';
 import { Documents } from './documents.ts';
-import type { Bridge, PublishRequest, PublishResult, Readiness } from './facade.ts';
+import type { Bridge, PublishRequest, PublishResult } from './facade.ts';
 import { storeProblem } from './link-problems.ts';
 import { Messages } from './messages.ts';
+import { PerBroker } from './per-broker.ts';
 import { Pool } from './pool.ts';
 import { PooledClient } from './pooled-client.ts';
 import { StoreUnavailable } from './ports.ts';
+import { readiness } from './readiness.ts';
 import { Records } from './records.ts';
 import { Removals } from './removals.ts';
 import { RetainedReader } from './retained.ts';
@@ -17,7 +19,6 @@ import { Views } from './views.ts';
 
 /** How long a read of one retained message may take. */
 const RETAINED_TIMEOUT_MS = 5_000;
-const READINESS_TIMEOUT_MS = 2_000;
 
 /** The bridge over the given store and brokers. It does nothing before `start`, except what it is asked for. */
 export function createBridge(dependencies: BridgeDependencies): Bridge {
@@ -31,8 +32,8 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const connections = new Connections(dependencies, documents, records, pool, views, removals);
   const messages = new Messages(store, views);
   const revival = new Revival(dependencies, pool, removals);
-  const publishers = perBroker(brokers, (profile) => new PooledClient(profile));
-  const readers = perBroker(brokers, (profile) => new RetainedReader(profile, maxPayload));
+  const publishers = new PerBroker(brokers, (profile) => new PooledClient(profile));
+  const readers = new PerBroker(brokers, (profile) => new RetainedReader(profile, maxPayload));
 
   const bridge: Bridge = {
     openConnection: (input) => connections.open(input),
@@ -86,57 +87,6 @@ function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof StoreUnavailable) return storeProblem(error);
   return new Problem('internal', { cause: error });
-}
-
-interface PerBroker<Client> {
-  get(broker: string): Client;
-  readonly made: Iterable<Client>;
-}
-
-/** One client per broker profile, made when first asked for; an unknown profile is an invalid request. */
-function perBroker<Client>(
-  brokers: ReadonlyMap<string, BrokerProfile>,
-  make: (profile: BrokerProfile) => Client,
-): PerBroker<Client> {
-  const clients = new Map<string, Client>();
-  return {
-    made: { [Symbol.iterator]: () => clients.values() },
-    get(broker) {
-      const known = clients.get(broker);
-      if (known !== undefined) return known;
-      const profile = brokers.get(broker);
-      if (profile === undefined) {
-        const detail = `There is no broker profile ${JSON.stringify(broker)}`;
-        throw new Problem('invalid-request', { detail, errors: [{ pointer: '?broker', detail }] });
-      }
-      const client = make(profile);
-      clients.set(broker, client);
-      return client;
-    },
-  };
-}
-
-async function readiness(store: BridgeDependencies['store'], publishers: PerBroker<PooledClient>): Promise<Readiness> {
-  const [storeState, broker] = await Promise.all([
-    check(store.ping()),
-    check(Promise.resolve().then(() => publishers.get('default').link())),
-  ]);
-  return { ready: storeState.ok && broker.ok, store: storeState, broker };
-}
-
-async function check(task: Promise<unknown>): Promise<{ ok: boolean; detail?: string }> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer in time')), READINESS_TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([task, late]);
-    return { ok: true };
-  } catch (error) {
-    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Wherever the store fails under a request, the caller learns the same: `store-unavailable`. */

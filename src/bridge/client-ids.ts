@@ -1,4 +1,6 @@
 import { generateClientId } from '../mqtt/client-id.ts';
+import { checkString, stringCaution } from '../mqtt/strings.ts';
+import { MAX_ID_BYTES } from '../schemas/common.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { connectOptions } from './connect-options.ts';
 import type { BrokerProfile } from './dependencies.ts';
@@ -24,8 +26,15 @@ export async function assignClientId(
       NO_HANDLERS,
     );
     await link.disconnect();
-    return link.connack.properties?.assignedClientIdentifier ?? generateClientId();
+    const assigned = link.connack.properties?.assignedClientIdentifier ?? '';
+    return isUsable(assigned) ? assigned : generateClientId();
   } catch (error) {
     throw problemOfFailure(error, parameters.protocolVersion);
   }
+}
+
+/** A broker may say anything; the ClientID has to be one, and to serve as the id. */
+function isUsable(assigned: string): boolean {
+  const sound = checkString(assigned) === null && stringCaution(assigned) === null;
+  return assigned !== '' && sound && Buffer.byteLength(assigned) <= MAX_ID_BYTES;
 }

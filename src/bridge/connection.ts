@@ -54,7 +54,8 @@ export class Connection {
   #attaching: Promise<void> | null = null;
   /** Aborted by what must not wait for a broker that does not answer: ending, or connecting otherwise. */
   #interrupt = new AbortController();
-  #stopped = false;
+  /** What is answered once it has ended for good. */
+  #finished: Problem | null = null;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
@@ -109,7 +110,7 @@ export class Connection {
   /** Gives the lease back where nothing needs it, and attaches what should be attached. */
   settle(): Promise<void> {
     return this.#mutex.run(async () => {
-      if (this.#stopped || this.#attachment !== null || this.lease === null) return;
+      if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
       if (this.#isWanted()) this.#retry.schedule(0);
       else await this.#session.release();
     });
@@ -166,7 +167,7 @@ export class Connection {
 
   /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
   publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
-    if (this.#stopped) return Promise.reject(shuttingDown());
+    if (this.#finished !== null) return Promise.reject(this.#finished);
     const { state } = this.#session.status;
     if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#notUsable());
     // How the attempt ends shows in the state; the publish has its own deadline.
@@ -178,22 +179,22 @@ export class Connection {
    * Ends for good; with `discard` the broker forgets the session. False when it could not be reached for that. The lease
    * is kept: `release` it when the store knows.
    */
-  finish(ending: Ending, discard: boolean): Promise<boolean> {
-    this.#stopped = true;
+  finish(ending: Ending, discard: boolean, why: Problem): Promise<boolean> {
+    this.#finished = why;
     this.#interrupt.abort(interrupted());
     return this.#mutex.run(async () => {
       const persistent = discard && isPersistent(this.#parameters) && this.#session.generation > 0;
       const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
       await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
       this.#retry.cancel();
-      this.#outbound.stop(shuttingDown());
+      this.#outbound.stop(why);
       return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile());
     });
   }
 
   /** Ends for good in this process: disconnects normally and gives the lease back. The session lives on. */
   async stop(): Promise<void> {
-    await this.finish({}, false);
+    await this.finish({}, false, new Problem('shutting-down', { retryAfter: 5 }));
     if (this.#session.status.state === 'online') {
       this.#session.setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
     }
@@ -221,11 +222,11 @@ export class Connection {
   }
 
   #attachIfWanted(): void {
-    if (!this.#stopped && this.#isWanted()) this.attach().catch(() => undefined);
+    if (this.#finished === null && this.#isWanted()) this.attach().catch(() => undefined);
   }
 
   async #attach(): Promise<void> {
-    if (this.#stopped) throw shuttingDown();
+    if (this.#finished !== null) throw this.#finished;
     if (this.#attachment?.link.alive) return;
     this.#retry.cancel();
     this.#interrupt = new AbortController();
@@ -233,7 +234,7 @@ export class Connection {
       await this.#own();
       this.#session.set({ wanted: true });
       if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
-      this.#attachment = await openAttachment({
+      await openAttachment({
         parameters: this.#parameters,
         profile: this.#profile(),
         deps: this.#deps,
@@ -242,9 +243,13 @@ export class Connection {
         identifiers: this.#identifiers,
         signal: this.#interrupt.signal,
         onStoreFailure: (error) => this.#onStoreFailure(error),
+        onConnected: (attachment) => {
+          this.#attachment = attachment;
+        },
         onLost: (end, connectedAt) => this.#onLost(end, connectedAt),
       });
     } catch (error) {
+      this.#attachment = null;
       throw await this.#attachFailed(error);
     }
   }
@@ -301,7 +306,7 @@ export class Connection {
 
   /** Leaves the ClientID to an outsider; one who had the lease meanwhile was none: that is a hand-over. */
   async #yield(reason: StateReason): Promise<void> {
-    if (this.#stopped || this.#attachment !== null) return;
+    if (this.#finished !== null || this.#attachment !== null) return;
     const stillOurs = await this.#session.acquire().then(
       (record) => record === null,
       () => false,
@@ -349,7 +354,11 @@ export class Connection {
       return;
     }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
-    this.#attachment?.link.destroy(storeProblem(error).message);
+    // With DISCONNECT: a store that fails is no reason to publish the Will.
+    this.#attachment?.abandon();
+    this.#attachment = null;
+    this.#session.setState('offline', stateReason(storeProblem(error)));
+    this.#retryLater();
   }
 
   /** The status in the store is for other instances to see: the next change will say what a failure did not. */
@@ -369,10 +378,6 @@ export class Connection {
   }
 
   #retryLater(atMostMs?: number): void {
-    if (!this.#stopped) this.#retry.schedule(atMostMs);
+    if (this.#finished === null) this.#retry.schedule(atMostMs);
   }
-}
-
-function shuttingDown(): Problem {
-  return new Problem('shutting-down', { retryAfter: 5 });
 }

@@ -233,7 +233,8 @@ export class Connections {
   async #abandon(record: ConnectionRecord, connection: Connection): Promise<void> {
     const current = await this.#deps.store.connections.byKey(record.key);
     if (current !== null && !current.provisional) return;
-    await connection.finish({}, true).catch(() => false);
+    const why = new Problem('connection-not-found', { detail: 'The broker refused the Connection' });
+    await connection.finish({}, true, why).catch(() => false);
     this.#pool.forget(record);
     await this.#deps.store.connections.remove(record.key);
   }

@@ -18,9 +18,12 @@ export async function dial(
   signal?: AbortSignal,
 ): Promise<MqttLink> {
   let failure = new LinkError({ kind: 'unreachable', detail: 'The broker has no address' });
-  for (const options of addresses) {
+  const deadline = Date.now() + (addresses[0]?.connectTimeoutMs ?? 0);
+  for (const [index, options] of addresses.entries()) {
+    // The time is for all of them together: a silent one leaves its share to those after it.
+    const connectTimeoutMs = Math.max(1, (deadline - Date.now()) / (addresses.length - index));
     try {
-      return await MqttLink.connect(options, identifiers, handlers, signal);
+      return await MqttLink.connect({ ...options, connectTimeoutMs }, identifiers, handlers, signal);
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       failure = error;

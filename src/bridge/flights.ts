@@ -10,9 +10,12 @@ export interface Flight {
   readonly packet: Uint8Array;
   /**
    * `publish`: PUBLISH is all that may have been sent; `releasing`: PUBREC came and is being recorded; `release`: PUBREL
-   * may be sent; `ended`: PUBCOMP came, and the store is forgetting the exchange.
+   * may be sent; `ended`: PUBCOMP came, and the store is forgetting the exchange; `poison`: given up, with its
+   * identifier taken for as long as the broker may know it.
    */
-  stage: 'publish' | 'releasing' | 'release' | 'ended';
+  stage: 'publish' | 'releasing' | 'release' | 'ended' | 'poison';
+  /** How many network connections it was sent again on. */
+  repeats: number;
   /** Whether PUBLISH may have left: then it is repeated with DUP. */
   sent: boolean;
   /** PUBREC's reason code: it, not PUBCOMP's, tells whether someone subscribes. */
@@ -50,7 +53,16 @@ export class Flights {
 
   /** Begins a flight under an identifier that was allocated for it. */
   begin(packetId: number, qos: 1 | 2, packet: Uint8Array, caller: WaitingPublish): Flight {
-    const flight: Flight = { packetId, qos, packet, stage: 'publish', sent: false, recReasonCode: 0, caller };
+    const flight: Flight = {
+      packetId,
+      qos,
+      packet,
+      stage: 'publish',
+      sent: false,
+      repeats: 0,
+      recReasonCode: 0,
+      caller,
+    };
     this.#add(flight);
     return flight;
   }
@@ -59,7 +71,7 @@ export class Flights {
   adopt({ packetId, stage, packet }: OutboundExchange): void {
     if (this.#flights.has(packetId)) return;
     this.#identifiers.reserve(packetId);
-    this.#add({ packetId, qos: 2, packet, stage, sent: true, recReasonCode: 0, caller: null });
+    this.#add({ packetId, qos: 2, packet, stage, sent: true, repeats: 0, recReasonCode: 0, caller: null });
   }
 
   remove(packetId: number): void {

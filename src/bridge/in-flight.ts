@@ -12,6 +12,9 @@ import type { OutboundExchange } from './ports.ts';
 import { answerOf, outcomeUnknown } from './publish-answers.ts';
 import type { WaitingPublish } from './publish-queue.ts';
 
+/** A packet that ends every network connection it is sent on is sent on so many, and then no more. */
+const MAX_REPEATS = 3;
+
 export interface InFlightOptions extends Pick<ExchangeLogOptions, 'exchanges' | 'fence' | 'onFailure'> {
   identifiers: PacketIdentifiers;
   /** The window has room again. */
@@ -199,7 +202,9 @@ export class InFlight {
   }
 
   #onFinished(packetIds: readonly number[]): void {
-    for (const packetId of packetIds) this.#flights.remove(packetId);
+    for (const packetId of packetIds) {
+      if (this.#flights.get(packetId)?.stage === 'ended') this.#flights.remove(packetId);
+    }
     this.#options.onLanded();
   }
 
@@ -207,6 +212,8 @@ export class InFlight {
   #resume(flight: Flight): Buffer | null {
     switch (flight.stage) {
       case 'publish': {
+        if (flight.sent) flight.repeats += 1;
+        if (flight.repeats > MAX_REPEATS) return this.#giveUp(flight);
         const packet = flight.sent ? markDuplicate(flight.packet) : Buffer.from(flight.packet);
         flight.sent = true;
         return packet;
@@ -219,7 +226,21 @@ export class InFlight {
       case 'ended':
         this.#log.finish(flight.packetId);
         return null;
+      case 'poison':
+        return null;
     }
+  }
+
+  /** Whatever it is that this broker cannot bear in the packet: without an end it would be sent before all others. */
+  #giveUp(flight: Flight): null {
+    flight.caller?.reject(outcomeUnknown('The connection was lost each time that the message was sent'));
+    if (flight.qos === 1) {
+      this.#flights.remove(flight.packetId);
+      return null;
+    }
+    flight.stage = 'poison';
+    this.#log.finish(flight.packetId);
+    return null;
   }
 
   #forgetLostSession(): WaitingPublish[] {

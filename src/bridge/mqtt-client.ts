@@ -47,6 +47,9 @@ export interface LinkHandlers {
 
 const CLOSED_BY_PEER: LinkEnd = { kind: 'closed', detail: 'The network connection was closed by the peer' };
 
+/** A broker that makes us answer without reading the answers must not fill the memory. */
+const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
+
 /** The library's own time-out is kept behind ours. */
 const LIBRARY_GRACE_MS = 1_000;
 
@@ -150,7 +153,12 @@ export class MqttLink {
         () => fail({ kind: 'timeout', detail: 'No CONNACK in time' }),
         options.connectTimeoutMs,
       );
-      const interrupt = () => fail({ kind: 'ours', detail: 'The attempt was interrupted' });
+      // CONNECT may have left already: only DISCONNECT keeps the broker from publishing the Will. [MQTT-3.14.4-3]
+      const interrupt = () => {
+        state.end ??= { kind: 'ours', detail: 'The attempt was interrupted' };
+        splitter?.endWith(encodeDisconnect(options.protocolLevel, 0));
+        setTimeout(() => splitter?.destroy(), DISCONNECT_DEADLINE_MS).unref();
+      };
       if (signal?.aborted) interrupt();
       signal?.addEventListener('abort', interrupt);
       client.on('close', () => {
@@ -182,7 +190,9 @@ export class MqttLink {
 
   /** Writes packets of the message flow, already encoded. */
   write(bytes: Uint8Array): void {
-    if (this.alive) this.#splitter.writePackets(bytes);
+    if (!this.alive) return;
+    this.#splitter.writePackets(bytes);
+    if (this.unsentBytes > MAX_UNSENT_BYTES) this.destroy('The broker does not read what it is sent');
   }
 
   get unsentBytes(): number {

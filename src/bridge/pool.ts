@@ -5,8 +5,6 @@ import type { ConnectionRecord, Key, Lease } from './ports.ts';
 
 /** Leases are renewed at a third of their time, so that two renewals may fail. */
 const RENEWALS_PER_LEASE = 3;
-/** Connections that a shutdown ends at the same time. */
-const STOP_CONCURRENCY = 200;
 
 /** The Connections that are alive in this process, and their leases. */
 export class Pool {
@@ -54,11 +52,8 @@ export class Pool {
 
   /** Disconnects all normally and gives the leases back. */
   async stop(): Promise<void> {
-    const waiting = [...this.#connections.values()];
-    const workers = Array.from({ length: STOP_CONCURRENCY }, async () => {
-      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await next.stop();
-    });
-    await Promise.all(workers);
+    // All at once: brokers that do not answer must not hold up the others.
+    await Promise.all([...this.#connections.values()].map((connection) => connection.stop()));
     clearInterval(this.#renewal);
     this.#connections.clear();
     this.#byId.clear();

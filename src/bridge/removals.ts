@@ -25,7 +25,11 @@ export class Removals {
     how: { session: 'discard' | 'keep'; will: 'send' | null },
   ): Promise<'deleted' | 'pending'> {
     const connection = await this.#pool.obtain(record);
-    const gone = await connection.finish(how.will === 'send' ? { will: 'send' } : {}, how.session === 'discard');
+    const gone = await connection.finish(
+      how.will === 'send' ? { will: 'send' } : {},
+      how.session === 'discard',
+      deleted(),
+    );
     // The lease ends last: whoever takes it then finds the record gone, or marked.
     if (gone) await this.#store.connections.remove(record.key);
     else this.add(await this.#mark(record));
@@ -84,4 +88,8 @@ export class Removals {
     }
     this.#schedule();
   }
+}
+
+function deleted(): Problem {
+  return new Problem('connection-not-found', { detail: 'The Connection was deleted' });
 }

@@ -1,11 +1,17 @@
-/** Waits for a task, but no longer than that many milliseconds. */
-export async function within(ms: number, task: Promise<void>): Promise<void> {
+/** What `within` resolves with when the time is over. */
+export const LATE = Symbol('late');
+
+/** Waits for a task, but no longer than that many milliseconds; what becomes of it later is nobody's concern. */
+export async function within<Result>(ms: number, task: Promise<Result>): Promise<Result | typeof LATE> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
+  const late = new Promise<typeof LATE>((resolve) => {
+    timer = setTimeout(resolve, ms, LATE);
   });
-  await Promise.race([task, late]);
-  clearTimeout(timer);
+  try {
+    return await Promise.race([task, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Waits for a task unless the signal comes first: then it rejects with the signal's reason. */

@@ -84,6 +84,27 @@ describe("a Connection's life", () => {
       expect(await attaching).toMatchObject({ state: 'online', reason: null });
     });
 
+    it.each([
+      [5, [0x20, 0]],
+      [4, [0x20, 1, 0]],
+    ])('a CONNACK without a code (level %i): no answer in time', async (level, bytes) => {
+      const document = level === 5 ? PERSISTENT : PERSISTENT_311;
+      const opening = bridge.openConnection(valid({ ...document, connectTimeout: 1 })).catch((problem) => problem);
+      const connection = await broker.nextConnection();
+      await connection.next('connect');
+      connection.sendRaw(Buffer.from(bytes));
+      expect([502, 504]).toContain((await opening).status);
+    });
+
+    it('several silent addresses share the time', async () => {
+      const url = [broker.url, broker.url, broker.url];
+      const started = Date.now();
+      const opening = bridge.openConnection(valid({ id: 'a', url, connectTimeout: 1 })).catch((problem) => problem);
+      expect(await opening).toMatchObject({ type: 'no-answer' });
+      expect(Date.now() - started).toBeLessThan(2_500);
+      expect(broker.connections).toHaveLength(3);
+    });
+
     it('a broker that says nothing: no answer in time', async () => {
       const opening = bridge.openConnection(valid({ ...PERSISTENT, connectTimeout: 1 })).catch((problem) => problem);
       await (await broker.nextConnection()).next('connect');
@@ -416,11 +437,13 @@ describe("a Connection's life", () => {
       await adding;
     });
 
-    it('a stop does not wait for a CONNACK', async () => {
-      const opening = bridge.openConnection(valid({ ...PERSISTENT, connectTimeout: 120 })).catch((problem) => problem);
+    it('a stop does not wait for a CONNACK, and ends with DISCONNECT, so that no Will is published', async () => {
+      const document = { ...PERSISTENT, connectTimeout: 120, will: { topic: 'w', payload: 'gone' } };
+      const opening = bridge.openConnection(valid(document)).catch((problem) => problem);
       const connection = await broker.nextConnection();
       await connection.next('connect');
       await bridge.stop();
+      expect(await connection.next('disconnect')).toMatchObject({ reasonCode: 0 });
       await connection.closed;
       await opening;
     });

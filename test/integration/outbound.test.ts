@@ -155,6 +155,27 @@ describe('outbound', () => {
     expect(await two).toMatchObject({ type: 'outcome-unknown' });
   });
 
+  it.each([1, 2] as const)(
+    'QoS %i: a message that ends every connection it is sent on is given up, and those after it are sent',
+    async (qos) => {
+      let connection = await attach();
+      const poison = publish(message('out/a', 'poison', qos), 30_000);
+      for (let sent = 0; sent < 4; sent += 1) {
+        expect(await connection.next('publish', undefined, 10_000)).toMatchObject({ payload: Buffer.from('poison') });
+        connection.drop();
+        connection = await broker.nextConnection(15_000);
+        await connection.accept({ sessionPresent: true });
+      }
+      expect(await poison).toMatchObject({ type: 'outcome-unknown' });
+      const next = publish(message('out/a', 'next', 1));
+      const packet = await connection.next('publish');
+      expect(packet.payload.toString()).toBe('next');
+      connection.send({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode: 0 });
+      expect(await next).toMatchObject({ qos: 1 });
+      await until(async () => (await exchanges()).length === 0, { what: 'the exchange is forgotten' });
+    },
+  );
+
   /** As a process that was killed would leave it: the store keeps, the bridge is gone without a word. */
   async function succeed(): Promise<ScriptedConnection> {
     for (const connection of broker.connections) connection.pause();
