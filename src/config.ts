@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { isLoopbackHost, isPlaintextOverNetwork, parseBrokerUrl } from './config/broker-url.ts';
+import { isLoopbackHost, parseBrokerUrl } from './config/broker-url.ts';
 import { type Environment, environment } from './config/environment.ts';
 import { type BrokerSettings, type ConfigFile, parseConfigFile } from './config/file.ts';
 import { parseUrlPattern, type UrlPatterns } from './config/url-patterns.ts';
+import { isPlaintextOverNetwork } from './mqtt/broker-schemes.ts';
 
 export type { BrokerSettings } from './config/file.ts';
 

@@ -17,6 +17,8 @@ export interface AttachingOptions {
   profile: BrokerProfile | undefined;
   deps: Pick<BridgeDependencies, 'store' | 'maxPayload'>;
   session: Session;
+  /** The queue's, as they are at each group. */
+  limits: InboundOptions['limits'];
   outbound: Outbound;
   identifiers: PacketIdentifiers;
   /** Ends the attempt. */
@@ -54,7 +56,7 @@ export async function openAttachment(options: AttachingOptions): Promise<void> {
     inbound: {
       store: deps.store,
       fence: session.fence(),
-      limits: () => options.parameters.queue,
+      limits: options.limits,
       maxPayload,
       sessionMayBeNew: !tellsSessionPresent(parameters),
       onFailure: onStoreFailure,

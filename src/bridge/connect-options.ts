@@ -6,7 +6,7 @@ import type { ConnectionParameters, Password, Will } from '../schemas/connection
 import { formatAddress, parseAddress } from './address.ts';
 import type { BrokerProfile } from './dependencies.ts';
 import type { ConnectOptions } from './mqtt-client.ts';
-import { toPacketProperties } from './packets.ts';
+import { packetUserProperties, toPacketProperties } from './packets.ts';
 
 const DEFAULT_WEBSOCKET_PATH = '/mqtt';
 /** The sub-protocol's name was another one in MQTT 3.1's days. */
@@ -87,9 +87,10 @@ function passwordBytes(password: Password): Uint8Array {
 }
 
 function toProperties(parameters: ConnectionParameters): NonNullable<ConnectOptions['properties']> {
-  const { authenticationData, authenticationMethod, ...properties } = parameters.properties ?? {};
+  const { authenticationData, authenticationMethod, userProperties, ...properties } = parameters.properties ?? {};
   return {
     ...properties,
+    ...packetUserProperties(userProperties),
     sessionExpiryInterval: expirySeconds(parameters.sessionExpiryInterval),
     ...(authenticationMethod === undefined ? {} : { authenticationMethod }),
     ...(authenticationData === undefined ? {} : { authenticationData: Buffer.from(authenticationData, 'base64') }),

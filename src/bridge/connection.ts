@@ -239,6 +239,7 @@ export class Connection {
         profile: this.#profile(),
         deps: this.#deps,
         session: this.#session,
+        limits: () => this.#parameters.queue,
         outbound: this.#outbound,
         identifiers: this.#identifiers,
         signal: this.#interrupt.signal,

@@ -1,7 +1,7 @@
 /**
  * Collects items while a group is being worked on and then takes all that came meanwhile (up to a bound) as the next
  * group: at low load a group of one without delay, at high load as large as the work is slow. Groups keep the order.
- * The first failure stops it for good; what was not done is left to whoever reads `pending`.
+ * The first failure stops it for good; what was not done by then is dropped.
  */
 export class GroupWorker<Item> {
   readonly #work: (group: Item[]) => Promise<void>;
@@ -19,11 +19,6 @@ export class GroupWorker<Item> {
     this.#work = options.work;
     this.#onFailure = options.onFailure;
     this.#maxGroup = options.maxGroup;
-  }
-
-  /** Items not yet taken into a group. */
-  get pending(): number {
-    return this.#waiting.length;
   }
 
   /** Adds an item; `start` begins the work. */

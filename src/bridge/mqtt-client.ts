@@ -133,7 +133,11 @@ export class MqttLink {
       // Handlers are attached in the same turn as the connection is begun: packets may follow CONNACK at once (MJ#1124).
       client.on('packetreceive', (packet: Packet) => {
         state.lastReceivedAt = Date.now();
-        if (packet.cmd === 'connack') state.connack = packet;
+        if (packet.cmd === 'connack') {
+          state.connack = packet;
+          // Server Keep Alive wins [MQTT-3.1.2-21]; the library obeys it only where neither is 0.
+          client.options.keepalive = packet.properties?.serverKeepAlive ?? options.keepAlive;
+        }
         if (packet.cmd === 'disconnect') fail(describeDisconnect(packet));
       });
       client.on('error', (error) => fail(describeClientError(error, state.connack)));

@@ -1,4 +1,4 @@
-const HIGHEST = 65_535;
+import { MAX_PACKET_IDENTIFIER, MIN_PACKET_IDENTIFIER } from '../mqtt/limits.ts';
 
 /**
  * Packet identifiers of one Connection: PUBLISH, SUBSCRIBE and UNSUBSCRIBE share them. One in use is never given out
@@ -10,9 +10,9 @@ export class PacketIdentifiers {
 
   /** The next free identifier, or null when all 65,535 are in use. */
   allocate(): number | null {
-    if (this.#used.size >= HIGHEST) return null;
+    if (this.#used.size >= MAX_PACKET_IDENTIFIER) return null;
     do {
-      this.#last = this.#last === HIGHEST ? 1 : this.#last + 1;
+      this.#last = this.#last === MAX_PACKET_IDENTIFIER ? MIN_PACKET_IDENTIFIER : this.#last + 1;
     } while (this.#used.has(this.#last));
     this.#used.add(this.#last);
     return this.#last;

@@ -42,7 +42,9 @@ export function encodePublish(message: OutgoingMessage, packetId: number, protoc
   const packet: IPublishPacket = { cmd: 'publish', topic, payload: asBuffer(payload), qos, retain, dup: false };
   if (qos > 0) packet.messageId = packetId;
   if (protocolLevel === 5 && properties !== undefined) packet.properties = toPacketProperties(properties);
-  return generate(packet, { protocolVersion: protocolLevel });
+  const bytes = generate(packet, { protocolVersion: protocolLevel });
+  if (bytes.length === 0) throw new Error('The packet library could not write a PUBLISH');
+  return bytes;
 }
 
 /** Sets DUP on an encoded PUBLISH that is sent again. [MQTT-3.3.1-1] */
@@ -99,11 +101,18 @@ export function toUserProperties(source: Readonly<Record<string, string | string
   return Object.fromEntries(Object.entries(source).map(([name, value]) => [name, [value].flat()]));
 }
 
+/** The packet library writes nothing at all, and does not say so, when a name has no values or there are no names. */
+export function packetUserProperties(properties: UserProperties | undefined): { userProperties?: UserProperties } {
+  const present = Object.entries(properties ?? {}).filter(([, values]) => values.length > 0);
+  return present.length === 0 ? {} : { userProperties: Object.fromEntries(present) };
+}
+
 /** Properties of a PUBLISH, or of a Will, in the packet library's types. */
 export function toPacketProperties(properties: MessageProperties): NonNullable<IPublishPacket['properties']> {
-  const { payloadFormatIndicator, correlationData, ...rest } = properties;
+  const { payloadFormatIndicator, correlationData, userProperties, ...rest } = properties;
   return {
     ...rest,
+    ...packetUserProperties(userProperties),
     ...(payloadFormatIndicator === undefined ? {} : { payloadFormatIndicator: payloadFormatIndicator === 1 }),
     ...(correlationData === undefined ? {} : { correlationData: asBuffer(correlationData) }),
   };

@@ -1,5 +1,6 @@
 import type { IConnackPacket } from 'mqtt-packet';
 import { Problem } from '../errors/problem.ts';
+import { MAX_RECEIVE_MAXIMUM } from '../mqtt/limits.ts';
 import type { OutgoingMessage, QoS } from '../mqtt/message.ts';
 
 /** What CONNACK allows a client to send; MQTT's defaults where the broker said nothing. [MQTT 5.0 §3.2.2.3] */
@@ -13,7 +14,7 @@ export interface ServerLimits {
 
 export function readServerLimits({ properties = {} }: IConnackPacket): ServerLimits {
   return {
-    receiveMaximum: properties.receiveMaximum ?? 65_535,
+    receiveMaximum: properties.receiveMaximum ?? MAX_RECEIVE_MAXIMUM,
     maximumQoS: (properties.maximumQoS ?? 2) as QoS,
     retainAvailable: properties.retainAvailable ?? true,
     maximumPacketSize: properties.maximumPacketSize ?? Number.POSITIVE_INFINITY,

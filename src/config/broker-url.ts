@@ -41,13 +41,6 @@ function credentials(parsed: URL): { username: string; password: string } {
   }
 }
 
-/** Whether a broker at this URL is reached without encryption, over a network. */
-export function isPlaintextOverNetwork(url: string): boolean {
-  const parsed = URL.parse(url);
-  const scheme = parsed?.protocol.slice(0, -1) ?? '';
-  return parsed !== null && isBrokerScheme(scheme) && !BROKER_SCHEMES[scheme].encrypted && !isLoopback(parsed.hostname);
-}
-
 /** Whether a listen address is reached from this machine only. IPv6 without brackets. */
 export function isLoopbackHost(host: string): boolean {
   return isLoopback(host.includes(':') && !host.startsWith('[') ? `[${host}]` : host);

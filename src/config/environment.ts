@@ -1,7 +1,6 @@
 import { z } from 'zod';
+import { MAX_REMAINING_LENGTH } from '../mqtt/limits.ts';
 
-/** Largest payload that fits into an MQTT packet (Remaining Length). [MQTT 5.0 §1.5.5] */
-const MAX_PACKET = 268_435_455;
 const MIB = 1024 * 1024;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const SECRET_KEY_BYTES = 32;
@@ -66,7 +65,7 @@ export const environment = z.object({
     .optional(),
   LEASE_TTL_MS: wholeNumber(1000, 600_000).default(15_000),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `is not one of ${LOG_LEVELS.join(', ')}` }).default('info'),
-  MAX_PAYLOAD: wholeNumber(1, MAX_PACKET).default(MIB),
+  MAX_PAYLOAD: wholeNumber(1, MAX_REMAINING_LENGTH).default(MIB),
   REQUIRE_TLS: z
     .enum(['true', 'false'], { error: 'is not true or false' })
     .default('false')

@@ -27,3 +27,10 @@ export function isLoopback(host: string): boolean {
     /^\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\]$/.test(name)
   );
 }
+
+/** Whether a broker at this URL is reached without encryption, over a network. */
+export function isPlaintextOverNetwork(url: string): boolean {
+  const parsed = URL.parse(url);
+  const scheme = parsed?.protocol.slice(0, -1) ?? '';
+  return parsed !== null && isBrokerScheme(scheme) && !BROKER_SCHEMES[scheme].encrypted && !isLoopback(parsed.hostname);
+}

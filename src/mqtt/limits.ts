@@ -17,8 +17,6 @@ export const MAX_PACKET_IDENTIFIER = 65_535;
 
 /** Seconds; 0 turns Keep Alive off. [§3.1.2.10] */
 export const MAX_KEEP_ALIVE = 65_535;
-/** A server gives a silent client up after this many times Keep Alive. [MQTT-3.1.2-22] */
-export const KEEP_ALIVE_GRACE = 1.5;
 
 /** Session Expiry Interval of a session that does not expire. [§3.1.2.11.2] */
 export const SESSION_NEVER_EXPIRES = 0xffff_ffff;

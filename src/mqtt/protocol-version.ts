@@ -11,8 +11,3 @@ export const PROTOCOLS = {
   '3.1.1': { level: 4, name: 'MQTT' },
   '3.1': { level: 3, name: 'MQIsdp' },
 } as const satisfies Record<ProtocolVersion, { level: ProtocolLevel; name: string }>;
-
-/** The version that a protocol level means. */
-export function versionOfLevel(level: ProtocolLevel): ProtocolVersion {
-  return level === 5 ? '5.0' : level === 4 ? '3.1.1' : '3.1';
-}

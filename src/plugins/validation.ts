@@ -1,7 +1,8 @@
 import type { FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import { z } from 'zod';
-import { type Fault, Problem } from '../errors/problem.ts';
-import { structuralFaults } from '../schemas/faults.ts';
+import type { Fault, Problem } from '../errors/problem.ts';
+import type { Breach } from '../mqtt/strings.ts';
+import { invalid, structuralFaults } from '../schemas/faults.ts';
 import type { App } from './app.ts';
 
 /** The parts of a request in the order in which Fastify validates them, until one is faulty. */
@@ -58,11 +59,10 @@ export function validationProblem(error: Error, request: FastifyRequest): Proble
   return invalid([...error.faults, ...unseen.flatMap((part) => faultsOf(request, part))]);
 }
 
-/** A problem that lists the faults. */
-export function invalid(errors: Fault[]): Problem {
-  const [first] = errors;
-  const detail = errors.length > 1 ? `There are ${errors.length} faults; the first: ${first?.detail}` : first?.detail;
-  return new Problem('invalid-request', { ...(detail === undefined ? {} : { detail }), errors });
+/** Throws when MQTT forbids what a query parameter says, if anything; `subject` begins the sentence. */
+export function refuseBreach(parameter: string, subject: string, breach: Breach | null): void {
+  if (breach === null) return;
+  throw invalid([{ pointer: `?${parameter}`, detail: `${subject} ${breach.predicate}.`, reference: breach.clause }]);
 }
 
 function faultsOf(request: FastifyRequest, part: Part): readonly Fault[] {

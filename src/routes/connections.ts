@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { inScope } from '../plugins/app.ts';
 import { addJsonParser } from '../plugins/json-bodies.ts';
-import { bodyByHandler, invalid } from '../plugins/validation.ts';
+import { bodyByHandler } from '../plugins/validation.ts';
 import { connectionPath, decodeId, encodeId, integerParameter } from '../schemas/common.ts';
 import { connectionParameters } from '../schemas/connection.ts';
 import { connectionPatch } from '../schemas/connection-patch.ts';
 import { CONNECTION_STATES, connectionList, connectionView } from '../schemas/connection-view.ts';
+import { invalid } from '../schemas/faults.ts';
 import { AT_BROKER, empty, json, ON_CONNECTION, responses, WITH_BODY } from './responses.ts';
 import { type AddRoutes, TAGS } from './route.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { checkTopicFilter } from '../mqtt/topics.ts';
-import { invalid } from '../plugins/validation.ts';
+import { refuseBreach } from '../plugins/validation.ts';
 import { connectionPath, decodeId } from '../schemas/common.ts';
 import { acknowledgeQuery, messagesPage, messagesQuery, presentMessage } from '../schemas/queued-message.ts';
 import { json, ON_CONNECTION, responses } from './responses.ts';
@@ -65,7 +65,6 @@ export const addMessageRoutes: AddRoutes = (app, { bridge }) => {
 
 function toFilter(topic: string | undefined): string | null {
   if (topic === undefined) return null;
-  const breach = checkTopicFilter(topic);
-  if (breach === null) return topic;
-  throw invalid([{ pointer: '?topic', detail: `The Topic Filter ${breach.predicate}.`, reference: breach.clause }]);
+  refuseBreach('topic', 'The Topic Filter', checkTopicFilter(topic));
+  return topic;
 }

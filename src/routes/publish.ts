@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { PublishRequest, PublishResult } from '../bridge/facade.ts';
 import { Problem } from '../errors/problem.ts';
 import type { PublishOutcome } from '../mqtt/message.ts';
-import { bodyByHandler, invalid } from '../plugins/validation.ts';
-import { connectionPath, decodeId } from '../schemas/common.ts';
+import { bodyByHandler } from '../plugins/validation.ts';
+import { brokerParameter, connectionPath, decodeId } from '../schemas/common.ts';
+import { invalid } from '../schemas/faults.ts';
 import { batchResult, MAX_BATCH, publishBody, publishResult } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
 import { refuseIdempotencyKey } from './idempotency.ts';
@@ -18,9 +19,7 @@ interface Answer {
   body: PublishOutcome | { results: unknown[] };
 }
 
-const poolQuery = z.strictObject({
-  broker: z.string().min(1).default('default').describe('The broker profile; default `default`.'),
-});
+const poolQuery = z.strictObject({ broker: brokerParameter });
 
 const SUCCESSES = {
   200: json(

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { checkTopicFilter, isShared } from '../mqtt/topics.ts';
-import { invalid } from '../plugins/validation.ts';
-import { integerParameter } from '../schemas/common.ts';
+import { refuseBreach } from '../plugins/validation.ts';
+import { brokerParameter, integerParameter } from '../schemas/common.ts';
+import { invalid } from '../schemas/faults.ts';
 import { presentMessage, queuedMessage, readEncoding } from '../schemas/queued-message.ts';
 import { AT_BROKER, json, responses } from './responses.ts';
 import { type AddRoutes, TAGS } from './route.ts';
@@ -15,7 +16,7 @@ const retainedQuery = z.strictObject({
     .min(1)
     .describe('Topic Filter; wildcards too, but no shared subscription.')
     .meta({ examples: ['plant/#'] }),
-  broker: z.string().min(1).default('default').describe('The broker profile; default `default`.'),
+  broker: brokerParameter,
   limit: integerParameter(1, 1000, 100, 'limit').describe('Messages at most, 1–1000; default 100.'),
   after: z.string().min(1).optional().describe('`next` of the page before.'),
   encoding: readEncoding.default('auto'),
@@ -67,7 +68,5 @@ function checkFilter(filter: string): void {
     const detail = 'A shared subscription is not sent retained messages: name the filter inside it.';
     throw invalid([{ pointer: '?filter', detail, reference: 'MQTT 5.0 §4.8.2' }]);
   }
-  const breach = checkTopicFilter(filter);
-  if (breach === null) return;
-  throw invalid([{ pointer: '?filter', detail: `The Topic Filter ${breach.predicate}.`, reference: breach.clause }]);
+  refuseBreach('filter', 'The Topic Filter', checkTopicFilter(filter));
 }

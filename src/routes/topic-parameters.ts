@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { type Fault, Problem } from '../errors/problem.ts';
 import type { OutgoingMessage } from '../mqtt/message.ts';
 import { isUtf8Text } from '../mqtt/payload.ts';
-import { invalid } from '../plugins/validation.ts';
+import { brokerParameter } from '../schemas/common.ts';
+import { invalid } from '../schemas/faults.ts';
 import { publishProperties } from '../schemas/fields.ts';
 import { publishMessage } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
@@ -18,7 +19,6 @@ const inQuery = {
     .describe('The Topic Name.')
     .meta({ examples: ['plant/7/cmd'] }),
 };
-const broker = z.string().min(1).default('default').describe('The broker profile; default `default`.');
 const { userProperties: _asObject, ...properties } = publishProperties;
 
 /** Decimal text as a number; the rest is left for the schema to refuse. */
@@ -30,7 +30,7 @@ function numeric<Schema extends z.ZodType>(schema: Schema) {
 }
 
 const publishParameters = {
-  broker: broker.unwrap().optional().describe('The broker profile; default `default`.'),
+  broker: brokerParameter.unwrap().optional().describe('The broker profile; default `default`.'),
   qos: numeric(publishMessage.shape.qos.unwrap()).optional().describe('QoS; default 0 for POST, 1 for PUT and DELETE.'),
   timeout: numeric(publishMessage.shape.timeout.unwrap())
     .optional()
@@ -45,8 +45,8 @@ const publishParameters = {
     .meta({ examples: [['unit=celsius']] }),
 };
 
-export const readByPath = z.strictObject({ broker });
-export const readByQuery = z.strictObject({ ...inQuery, broker });
+export const readByPath = z.strictObject({ broker: brokerParameter });
+export const readByQuery = z.strictObject({ ...inQuery, broker: brokerParameter });
 export const publishByPath = z.strictObject(publishParameters);
 export const publishByQuery = z.strictObject({ ...inQuery, ...publishParameters });
 

@@ -3,7 +3,8 @@ import type { Bridge } from '../bridge/facade.ts';
 import { Problem } from '../errors/problem.ts';
 import { checkTopicName } from '../mqtt/topics.ts';
 import { type App, inScope } from '../plugins/app.ts';
-import { invalid } from '../plugins/validation.ts';
+import { refuseBreach } from '../plugins/validation.ts';
+import { invalid } from '../schemas/faults.ts';
 import { publishResult } from '../schemas/message.ts';
 import { refuseIdempotencyKey } from './idempotency.ts';
 import { publishOne } from './publish.ts';
@@ -151,7 +152,5 @@ function addPublishing(
 }
 
 function checkTopic(topic: string): void {
-  const breach = checkTopicName(topic);
-  if (breach === null) return;
-  throw invalid([{ pointer: '?topic', detail: `The Topic Name ${breach.predicate}.`, reference: breach.clause }]);
+  refuseBreach('topic', 'The Topic Name', checkTopicName(topic));
 }

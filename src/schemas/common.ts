@@ -78,6 +78,9 @@ export function encodeId(id: string): string {
     : `~${Buffer.from(id).toString('base64url')}`;
 }
 
+/** The broker profile that a request which belongs to no Connection goes to. */
+export const brokerParameter = z.string().min(1).default('default').describe('The broker profile; default `default`.');
+
 /** A whole number in a query: decimal digits only, so that neither an empty text nor `1e2` passes as a number. */
 export function integerParameter(min: number, max: number, fallback: number, name: string) {
   const sentence = `\`${name}\` is a whole number from ${min} to ${max}`;

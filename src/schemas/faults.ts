@@ -1,6 +1,6 @@
 /** From what zod says about a document to faults that a caller can read, and to the parts that are sound. */
 import type { z } from 'zod';
-import type { Fault } from '../errors/problem.ts';
+import { type Fault, Problem } from '../errors/problem.ts';
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
@@ -76,4 +76,11 @@ function removeAt(document: unknown, path: Path): void {
 
 function isContainer(value: unknown): value is Record<PropertyKey, unknown> {
   return typeof value === 'object' && value !== null;
+}
+
+/** A problem that lists the faults. */
+export function invalid(errors: Fault[]): Problem {
+  const [first] = errors;
+  const detail = errors.length > 1 ? `There are ${errors.length} faults; the first: ${first?.detail}` : first?.detail;
+  return new Problem('invalid-request', { ...(detail === undefined ? {} : { detail }), errors });
 }

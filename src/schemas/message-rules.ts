@@ -5,7 +5,7 @@ import { decodeBase64, encodePayload } from '../mqtt/payload.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { checkTopicName } from '../mqtt/topics.ts';
 import { type Sound, soundParts, structuralFaults } from './faults.ts';
-import { MAX_BATCH, type PublishMessage, type PublishMessageInput, publishMessage } from './message.ts';
+import { type PublishMessage, type PublishMessageInput, publishMessage } from './message.ts';
 import { Report } from './report.ts';
 import { PUBLISH_PROPERTIES, refuseMqtt5Members } from './rules/mqtt5-only.ts';
 import { checkPublishProperties } from './rules/publish-properties.ts';
@@ -40,14 +40,6 @@ export function validateOutgoing(input: unknown, limits: OutgoingLimits): ValidO
   const { topic, qos, retain, timeout, properties } = parsed.data;
   if (properties === undefined) return { topic, payload, qos, retain, timeout };
   return { topic, payload, qos, retain, timeout, properties: toMessageProperties(properties) };
-}
-
-/** The messages of a publish request's body, unvalidated: one, or a batch of 1–1000. Throws `invalid-request`. */
-export function messagesOf(body: unknown): readonly unknown[] {
-  if (!Array.isArray(body)) return [body];
-  if (body.length >= 1 && body.length <= MAX_BATCH) return body;
-  const detail = `A batch has 1 to ${MAX_BATCH} messages, and this one has ${body.length}.`;
-  throw new Problem('invalid-request', { detail, errors: [{ pointer: '', detail }] });
 }
 
 /** Reports what MQTT says across the members; answers the payload's bytes, or null where there are none to speak of. */

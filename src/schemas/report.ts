@@ -1,7 +1,7 @@
-import { type Fault, Problem } from '../errors/problem.ts';
+import type { Fault } from '../errors/problem.ts';
 import { type Breach, checkString, stringCaution } from '../mqtt/strings.ts';
 import type { Warning } from './connection-view.ts';
-import { pointerTo } from './faults.ts';
+import { invalid, pointerTo } from './faults.ts';
 
 /**
  * Gathers what is wrong with a document, and what is only worth knowing. A rule names the members that it judged by
@@ -62,11 +62,7 @@ export class Report {
 
   /** Throws `invalid-request` with every fault, if there is one. */
   throwIfFaulty(): void {
-    const [first] = this.faults;
-    if (first === undefined) return;
-    const detail =
-      this.faults.length === 1 ? first.detail : `There are ${this.faults.length} faults; the first: ${first.detail}`;
-    throw new Problem('invalid-request', { detail, errors: this.faults });
+    if (this.faults.length > 0) throw invalid(this.faults);
   }
 
   #isSound(basis: readonly string[]): boolean {

@@ -219,7 +219,7 @@ describe('one ClientID, one Connection', () => {
     expect((await open({ id: 'contested' })).status).toBe(201);
     const rival = await mosquittoSub(broker, ['-i', 'contested', '-V', 'mqttv5', '-t', 'x']);
     await expect
-      .poll(async () => (await bridge.request('GET', '/v1/connections/contested')).json, { timeout: 10_000 })
+      .poll(async () => (await bridge.request('GET', '/v1/connections/contested')).json, { timeout: 25_000 })
       .toMatchObject({ state: 'takenOver' });
     const refused = await bridge.request('POST', '/v1/connections/contested/publish', {
       json: { topic: 'a', payload: '' },

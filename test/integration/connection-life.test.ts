@@ -277,7 +277,7 @@ describe("a Connection's life", () => {
       expect(broker.connections).toHaveLength(1);
     });
 
-    it('closes soon after CONNACK are none on v5, which would say so: it comes back', async () => {
+    it('a few closes soon after CONNACK are none on v5, which should say so: it comes back', async () => {
       const opening = bridge.declareConnection('a', valid(PERSISTENT));
       for (let close = 0; close < 4; close += 1) {
         const connection = await broker.nextConnection(10_000);

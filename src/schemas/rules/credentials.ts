@@ -1,4 +1,4 @@
-import { BROKER_SCHEMES, isLoopback } from '../../mqtt/broker-schemes.ts';
+import { isPlaintextOverNetwork } from '../../mqtt/broker-schemes.ts';
 import { MAX_BINARY_BYTES } from '../../mqtt/limits.ts';
 import { readBrokerUrl } from '../broker-url.ts';
 import type { Report } from '../report.ts';
@@ -57,7 +57,7 @@ const SECRET_HEADER = /authorization|cookie|key|secret|token/i;
 function checkEncryption(part: ConnectionPart, { requireTls }: ConnectionContext, report: Report): void {
   for (const { text, pointer } of urlsOf(part)) {
     const read = readBrokerUrl(text);
-    if (!('url' in read) || BROKER_SCHEMES[read.scheme].encrypted || isLoopback(read.url.hostname)) continue;
+    if (!('url' in read) || !isPlaintextOverNetwork(text)) continue;
     const detail = `The credentials would cross the network to ${read.url.hostname} in the clear: use mqtts or wss.`;
     if (requireTls) report.fault({ pointer, detail, reference: 'MQTT 5.0 §5.4.5' });
     else report.warn({ code: 'credentials-over-plaintext', detail, pointer });

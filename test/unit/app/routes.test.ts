@@ -135,6 +135,17 @@ describe('publish', () => {
     return { post, seen };
   };
 
+  test.each([0, 1001])('a batch of %i messages is none', async (length) => {
+    const { post, seen } = await publishing();
+    const answer = await post(
+      '/v1/publish',
+      Array.from({ length }, () => ({ topic: 't' })),
+    );
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json().errors).toEqual([{ pointer: '', detail: `A batch has 1 to 1000 messages, not ${length}.` }]);
+    expect(seen).toEqual([]);
+  });
+
   test('QoS 0 is 202, QoS 1 and 2 are 200, a refusal is its problem', async () => {
     const { post, seen } = await publishing();
     for (const url of ['/v1/connections/a/publish', '/v1/publish', '/v1/publish?broker=other']) {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ProtocolVersion } from '../../../src/mqtt/protocol-version.ts';
-import { messagesOf, validateOutgoing } from '../../../src/schemas/message-rules.ts';
+import { validateOutgoing } from '../../../src/schemas/message-rules.ts';
 import { faultsThrown } from './validate.ts';
 
 const limits = { maxPayload: 10 };
@@ -165,21 +165,5 @@ describe('a payload', () => {
 
   test('of more does not hide what else is wrong', () => {
     expect(faultsThrown(() => validateOutgoing({ topic: '', payload: 'a'.repeat(11) }, limits))).toHaveLength(1);
-  });
-});
-
-describe('a request’s body', () => {
-  test.each<[string, unknown, number]>([
-    ['one message', { topic: 'a' }, 1],
-    ['a batch of one', [{ topic: 'a' }], 1],
-    ['a batch of 1000, good or bad', Array(1000).fill(5), 1000],
-  ])('is %s', (_, body, count) => {
-    expect(messagesOf(body)).toHaveLength(count);
-  });
-
-  test.each([[[]], [Array(1001).fill({})]])('is no batch of none or too many', (body) => {
-    expect(faultsThrown(() => messagesOf(body))).toEqual([
-      { pointer: '', detail: `A batch has 1 to 1000 messages, and this one has ${body.length}.` },
-    ]);
   });
 });
