@@ -1,14 +1,12 @@
-import { Problem } from '../errors/problem.ts';
 import { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import { Documents } from './documents.ts';
 import type { Bridge, PublishRequest, PublishResult } from './facade.ts';
-import { storeProblem } from './link-problems.ts';
+import { problemOf } from './link-problems.ts';
 import { Messages } from './messages.ts';
 import { PerBroker } from './per-broker.ts';
 import { Pool } from './pool.ts';
 import { PooledClient } from './pooled-client.ts';
-import { StoreUnavailable } from './ports.ts';
 import { readiness } from './readiness.ts';
 import { Records } from './records.ts';
 import { Removals } from './removals.ts';
@@ -80,22 +78,16 @@ function settleAll(
   requests: readonly PublishRequest[],
   publish: (request: PublishRequest) => ReturnType<PooledClient['publish']>,
 ): Promise<PublishResult[]> {
-  return Promise.all(requests.map((request) => publish(request).catch(toProblem)));
+  return Promise.all(requests.map((request) => publish(request).catch(problemOf)));
 }
 
-function toProblem(error: unknown): Problem {
-  if (error instanceof Problem) return error;
-  if (error instanceof StoreUnavailable) return storeProblem(error);
-  return new Problem('internal', { cause: error });
-}
-
-/** Wherever the store fails under a request, the caller learns the same: `store-unavailable`. */
+/** Wherever the store fails under a request, the caller learns the same. */
 function withStoreProblems(bridge: Bridge): Bridge {
   const guarded = Object.entries(bridge).map(([name, method]) => [
     name,
     (...args: never[]) =>
       (method as (...args: never[]) => Promise<unknown>)(...args).catch((error: unknown) => {
-        throw error instanceof StoreUnavailable ? storeProblem(error) : error;
+        throw problemOf(error);
       }),
   ]);
   return Object.fromEntries(guarded) as Bridge;

@@ -43,6 +43,7 @@ export function connectOptions(
   const { username, password } = credentials(parameters, profile);
   const common = {
     protocolLevel: PROTOCOLS[parameters.protocolVersion].level,
+    protocolName: PROTOCOLS[parameters.protocolVersion].name,
     clientId: parameters.clientId,
     clean,
     keepAlive: parameters.keepAlive,

@@ -37,8 +37,12 @@ export function problemOfEnd(end: LinkEnd, version: ProtocolVersion): Problem {
 
 /** The problem for whatever an attempt to attach failed with. */
 export function problemOfFailure(error: unknown, version: ProtocolVersion): Problem {
+  return error instanceof LinkError ? problemOfEnd(error.end, version) : problemOf(error);
+}
+
+/** The problem for whatever the store failed with. */
+export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof LinkError) return problemOfEnd(error.end, version);
   if (error instanceof StoreUnavailable) return storeProblem(error);
   if (error instanceof StaleEpoch) return notOwner();
   return new Problem('internal', { cause: error });

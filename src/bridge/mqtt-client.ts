@@ -1,5 +1,6 @@
 import { type IClientOptions, MqttClient } from 'mqtt';
 import type { IConnackPacket, Packet } from 'mqtt-packet';
+import type { ProtocolLevel } from '../mqtt/protocol-version.ts';
 import {
   closedBeforeConnack,
   describeClientError,
@@ -19,7 +20,8 @@ import type { TransportTarget } from './transports/target.ts';
 export interface ConnectOptions {
   target: TransportTarget;
   /** 5, 4 (3.1.1) or 3 (3.1). */
-  protocolLevel: 3 | 4 | 5;
+  protocolLevel: ProtocolLevel;
+  protocolName: 'MQTT' | 'MQIsdp';
   clientId: string;
   /** Clean Start, or Clean Session on 3.x. */
   clean: boolean;
@@ -257,7 +259,7 @@ class LinkState {
 function clientOptions(options: ConnectOptions): IClientOptions {
   return {
     protocolVersion: options.protocolLevel,
-    protocolId: options.protocolLevel === 3 ? 'MQIsdp' : 'MQTT',
+    protocolId: options.protocolName,
     clientId: options.clientId,
     clean: options.clean,
     keepalive: options.keepAlive,

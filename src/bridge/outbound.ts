@@ -3,10 +3,9 @@ import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import { PROTOCOLS } from '../mqtt/protocol-version.ts';
 import type { Flight } from './flights.ts';
 import { type FlightSession, InFlight, type InFlightOptions } from './in-flight.ts';
-import { notOwner, storeProblem } from './link-problems.ts';
+import { problemOf } from './link-problems.ts';
 import type { MqttLink } from './mqtt-client.ts';
 import { encodePublish } from './packets.ts';
-import { StaleEpoch } from './ports.ts';
 import { handedOver, outcomeUnknown, refusalByVersion } from './publish-answers.ts';
 import { PublishQueue, WaitingPublish } from './publish-queue.ts';
 import { refusalByLimits, type ServerLimits } from './server-limits.ts';
@@ -49,10 +48,6 @@ export class Outbound {
   constructor(options: OutboundOptions) {
     this.#options = options;
     this.#inFlight = new InFlight({ ...options, onLanded: () => this.#schedule() });
-  }
-
-  get hasWaiting(): boolean {
-    return !this.#queue.isEmpty;
   }
 
   /**
@@ -174,7 +169,7 @@ export class Outbound {
       this.#write(group);
     } catch (error) {
       this.#inFlight.cancel(flights);
-      const problem = error instanceof StaleEpoch ? notOwner() : storeProblem(error);
+      const problem = problemOf(error);
       for (const { waiting } of group) waiting.reject(problem);
       this.#options.onFailure(error);
     } finally {

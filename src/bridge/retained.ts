@@ -132,7 +132,8 @@ export class RetainedReader {
       clearTimeout(deadline);
       clearTimeout(reading.quiet);
       this.#readings.delete(reading);
-      if (link.alive) await link.unsubscribe([filter]).catch(() => undefined);
+      // Packets keep their order, so that the next read need not wait for UNSUBACK, which might never come.
+      if (link.alive) link.unsubscribe([filter]).catch(() => undefined);
     }
   }
 

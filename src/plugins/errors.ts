@@ -51,6 +51,8 @@ function toProblem(error: FastifyError, request: FastifyRequest): Problem {
   }
   // The JSON parser's errors have a status, but no code of Fastify's.
   if (error instanceof SyntaxError) return new Problem('invalid-request', { detail: 'The body is not JSON.' });
+  // The only recursion that a caller decides about is the depth of a body.
+  if (error instanceof RangeError) return new Problem('invalid-request', { detail: 'The body is nested too deeply.' });
   return new Problem('internal', { cause: error });
 }
 
