@@ -120,7 +120,10 @@ async function drained(): Promise<void> {
     await mosquittoPub(broker, ['-t', topic, '-m', 'last', '-q', String(2 - index)]);
   for (const topic of TOPICS) {
     const lastOf = async () => (await readAll()).findLast((message) => message.topic === topic)?.payload === 'last';
-    await until(lastOf, { what: `the last of ${topic}` });
+    await until(lastOf, { what: `the last of ${topic}` }).catch(async (cause) => {
+      const { json } = await bridge.request('GET', PATH);
+      throw new Error(`${cause.message}\n${JSON.stringify(json)}\n${broker.log().slice(-3_000)}`, { cause });
+    });
   }
 }
 
