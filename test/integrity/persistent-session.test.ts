@@ -36,6 +36,7 @@ describe.each(Object.entries(stores))('a persistent session, over %s', (_name, p
     const answer = await bridge.request('PUT', PATH, {
       json: {
         cleanStart: false,
+        keepAlive: 3,
         sessionExpiryInterval: 3600,
         properties: { receiveMaximum: 20 },
         subscriptions: [
