@@ -111,7 +111,6 @@ export class MqttLink {
         };
         splitter = new PacketSplitter(transport, options.protocolLevel, limits, {
           onPacket: (packet, cut) => {
-            state.lastReceivedAt = Date.now();
             if (packet.cmd === 'suback' || packet.cmd === 'unsuback') {
               subscribing.onAck(packet);
               return;
@@ -134,7 +133,6 @@ export class MqttLink {
       let link: MqttLink | undefined;
       // Handlers are attached in the same turn as the connection is begun: packets may follow CONNACK at once (MJ#1124).
       client.on('packetreceive', (packet: Packet) => {
-        state.lastReceivedAt = Date.now();
         if (packet.cmd === 'connack') {
           state.connack = packet;
           // Server Keep Alive wins [MQTT-3.1.2-21]; the library obeys it only where neither is 0.
@@ -178,11 +176,6 @@ export class MqttLink {
         else handlers.onClose(end);
       });
     });
-  }
-
-  /** Milliseconds since the epoch: when the last packet came from the broker. */
-  get lastReceivedAt(): number {
-    return this.#state.lastReceivedAt;
   }
 
   get alive(): boolean {
@@ -253,7 +246,6 @@ class LinkState {
   connack: IConnackPacket | undefined;
   closed = false;
   ending = false;
-  lastReceivedAt = Date.now();
 }
 
 function clientOptions(options: ConnectOptions): IClientOptions {
