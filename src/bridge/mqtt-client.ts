@@ -1,18 +1,13 @@
 import { type IClientOptions, MqttClient } from 'mqtt';
 import type { IConnackPacket, Packet } from 'mqtt-packet';
 import type { ProtocolLevel } from '../mqtt/protocol-version.ts';
-import {
-  closedBeforeConnack,
-  describeClientError,
-  describeDisconnect,
-  describeError,
-  type LinkEnd,
-  LinkError,
-} from './link-end.ts';
+import { describeClientError, describeDisconnect } from './broker-ends.ts';
+import { closedBeforeConnack, type LinkEnd, LinkError } from './link-end.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import { type FlowControl, type FlowPacket, PacketSplitter } from './packet-splitter.ts';
 import { encodeDisconnect, protocolErrorOf } from './packets.ts';
 import { Subscribing, type SubscriptionEntry } from './subscribing.ts';
+import { describeTransportError } from './transport-errors.ts';
 import { openTransport } from './transports/index.ts';
 import type { TransportTarget } from './transports/target.ts';
 
@@ -126,7 +121,7 @@ export class MqttLink {
           },
         });
         splitter.on('error', (error) => {
-          state.end ??= describeError(error);
+          state.end ??= describeTransportError(error);
         });
         return splitter;
       }, clientOptions(options));
