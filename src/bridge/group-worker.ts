@@ -7,6 +7,8 @@ export class GroupWorker<Item> {
   readonly #work: (group: Item[]) => Promise<void>;
   readonly #onFailure: (error: unknown) => void;
   readonly #maxGroup: number;
+  readonly #maxBytes: number;
+  readonly #bytesOf: (item: Item) => number;
   #waiting: Item[] = [];
   #running: Promise<void> | null = null;
   #stopped = false;
@@ -15,10 +17,15 @@ export class GroupWorker<Item> {
     work: (group: Item[]) => Promise<void>;
     onFailure: (error: unknown) => void;
     maxGroup: number;
+    /** A group ends with the item that reaches this. */
+    maxBytes?: number;
+    bytesOf?: (item: Item) => number;
   }) {
     this.#work = options.work;
     this.#onFailure = options.onFailure;
     this.#maxGroup = options.maxGroup;
+    this.#maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
+    this.#bytesOf = options.bytesOf ?? (() => 0);
   }
 
   /** Adds an item; `start` begins the work. */
@@ -58,7 +65,11 @@ export class GroupWorker<Item> {
   }
 
   #takeGroup(): Item[] {
-    if (this.#waiting.length > this.#maxGroup) return this.#waiting.splice(0, this.#maxGroup);
+    let count = 0;
+    for (let bytes = 0; count < Math.min(this.#waiting.length, this.#maxGroup) && bytes < this.#maxBytes; count += 1) {
+      bytes += this.#bytesOf(this.#waiting[count] as Item);
+    }
+    if (count < this.#waiting.length) return this.#waiting.splice(0, count);
     const group = this.#waiting;
     this.#waiting = [];
     return group;

@@ -1,14 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IncomingMessage } from '../mqtt/message.ts';
+import { BackPressure } from './back-pressure.ts';
 import { GroupWorker } from './group-worker.ts';
-import type { MqttLink } from './mqtt-client.ts';
+import type { MqttLink } from './mqtt-link.ts';
 import type { FlowControl, FlowPacket } from './packet-splitter.ts';
 import { type AckCommand, encodeAcks, toIncomingMessage } from './packets.ts';
 import type { Fence, InboundEntry, QueueLimits, Store } from './ports.ts';
 
-/** Messages in one commit: large enough that the commit's cost is spread, small enough to answer soon. */
-const MAX_GROUP = 512;
-/** What may wait to be stored, per connection, before the bridge stops reading from the broker. */
-const HIGH_WATER = { messages: 4_096, bytes: 16 * 1024 * 1024 };
+/** In one commit: large enough that the commit's cost is spread, small enough to answer soon. */
+const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
+/** How often a full queue that holds is asked whether it has room again. */
+const HOLD_INTERVAL_MS = 250;
 
 interface Step {
   entries: InboundEntry[];
@@ -18,7 +20,7 @@ interface Step {
 }
 
 export interface InboundOptions {
-  store: Pick<Store, 'inbound'>;
+  store: Pick<Store, 'inbound' | 'queues'>;
   fence: Fence;
   /** Asked at each group, since a caller may change them. */
   limits: () => QueueLimits;
@@ -38,21 +40,21 @@ export interface InboundOptions {
 export class Inbound {
   readonly #options: InboundOptions;
   readonly #worker: GroupWorker<Step>;
+  readonly #backPressure = new BackPressure();
+  readonly #stopping = new AbortController();
   #link: MqttLink | null = null;
-  #flow: FlowControl | null = null;
   #generation = 0;
-  /** Steps and bytes that are not yet committed. */
-  #steps = 0;
-  #bytes = 0;
-  #paused = false;
-  #stopped = false;
+  /** The queue is full and holds: nothing is acknowledged until a reader makes room. */
+  #held = false;
 
   constructor(options: InboundOptions) {
     this.#options = options;
     this.#worker = new GroupWorker({
       work: (group) => this.#commit(group),
       onFailure: options.onFailure,
-      maxGroup: MAX_GROUP,
+      maxGroup: MAX_GROUP.items,
+      maxBytes: MAX_GROUP.bytes,
+      bytesOf: ({ bytes }) => bytes,
     });
   }
 
@@ -61,33 +63,36 @@ export class Inbound {
     this.#link = link;
     this.#generation = generation;
     this.#worker.start();
-    this.#applyBackPressure();
+    this.#backPressure.apply();
   }
 
   /** Takes a PUBLISH, of whose payload `cut` bytes are missing, or PUBREL; `flush` begins to store what was taken. */
   take(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): void {
-    if (this.#stopped) return;
+    if (this.#stopping.signal.aborted) return;
     const step = this.#toStep(packet, cut);
-    this.#steps += 1;
-    this.#bytes += step.bytes;
+    if (step.ack === null && (this.#held || !this.#backPressure.admitsQoS0())) {
+      this.#backPressure.drop();
+      return;
+    }
+    this.#backPressure.add(step.bytes);
     this.#worker.add(step);
   }
 
   flush(flow: FlowControl): void {
-    this.#flow = flow;
     if (this.#link !== null) this.#worker.start();
-    this.#applyBackPressure();
+    this.#backPressure.apply(flow);
   }
 
-  /** Resolves when all that was taken is stored and acknowledged. */
+  /** Resolves when all that was taken is stored and acknowledged, or waits for a reader to make room. */
   idle(): Promise<void> {
-    return this.#worker.idle();
+    return this.#held ? Promise.resolve() : this.#worker.idle();
   }
 
   /** The network connection is gone: what is not yet being stored is left for the broker to send again. */
   stop(): void {
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#worker.stop();
+    this.#backPressure.stop();
     this.#link = null;
   }
 
@@ -115,29 +120,53 @@ export class Inbound {
   }
 
   async #commit(group: Step[]): Promise<void> {
+    let rest = group;
+    while (rest.length > 0) {
+      const done = await this.#append(rest);
+      this.#settle(rest.slice(0, done));
+      rest = this.#unlessDropped(rest.slice(done));
+      this.#held = rest.length > 0;
+      if (!this.#held) break;
+      await sleep(HOLD_INTERVAL_MS, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      if (this.#stopping.signal.aborted) return;
+    }
+    await this.#countDropped();
+  }
+
+  /** Stores from the front; answers how many steps are done. All, unless the queue is full and holds. */
+  async #append(steps: readonly Step[]): Promise<number> {
     const { store, fence, limits } = this.#options;
-    await store.inbound.append(
-      fence,
-      this.#generation,
-      group.flatMap(({ entries }) => entries),
-      limits(),
-    );
-    this.#steps -= group.length;
-    for (const { bytes } of group) this.#bytes -= bytes;
-    this.#applyBackPressure();
-    const acks = group.map(({ ack }) => ack).filter((ack) => ack !== null);
+    const entries = steps.flatMap((step) => step.entries);
+    const { taken } = await store.inbound.append(fence, this.#generation, entries, limits());
+    if (taken === entries.length) return steps.length;
+    let count = 0;
+    // A step that is half done is done again: its release is idempotent.
+    return steps.findIndex(({ entries: { length } }) => {
+      count += length;
+      return count > taken;
+    });
+  }
+
+  #settle(done: readonly Step[]): void {
+    this.#backPressure.remove(done.length, sum(done));
+    const acks = done.map(({ ack }) => ack).filter((ack) => ack !== null);
     if (acks.length > 0) this.#link?.write(encodeAcks(acks));
   }
 
-  #applyBackPressure(): void {
-    const full = this.#steps > HIGH_WATER.messages || this.#bytes > HIGH_WATER.bytes;
-    const low = this.#steps < HIGH_WATER.messages / 2 && this.#bytes < HIGH_WATER.bytes / 2;
-    if (full && !this.#paused) {
-      this.#paused = true;
-      this.#flow?.pauseReading();
-    } else if (low && this.#paused) {
-      this.#paused = false;
-      this.#flow?.resumeReading();
-    }
+  /** QoS 0 has no acknowledgement to hold back. */
+  #unlessDropped(steps: Step[]): Step[] {
+    const dropped = steps.filter(({ ack }) => ack === null);
+    this.#backPressure.remove(dropped.length, sum(dropped));
+    for (const _ of dropped) this.#backPressure.drop();
+    return steps.filter(({ ack }) => ack !== null);
   }
+
+  async #countDropped(): Promise<void> {
+    const count = this.#backPressure.takeDropped();
+    if (count > 0) await this.#options.store.queues.countDropped(this.#options.fence, count);
+  }
+}
+
+function sum(steps: readonly Step[]): number {
+  return steps.reduce((bytes, step) => bytes + step.bytes, 0);
 }

@@ -104,6 +104,8 @@ export interface QueueLimits {
   readonly maxBytes: number;
   /** Seconds. */
   readonly maxAge: number;
+  /** What gives way when the queue is full: its oldest messages, or the broker, who keeps what is not taken. */
+  readonly overflow: 'dropOldest' | 'hold';
 }
 
 /** One step of the inbound flow, in the broker's order. */
@@ -114,6 +116,8 @@ export type InboundEntry =
   | { readonly kind: 'release'; readonly packetId: number };
 
 export interface AppendResult {
+  /** Entries of the group that are committed, from its front: all, unless the queue holds and the next one does not fit. */
+  readonly taken: number;
   /** Messages that entered the queue (QoS 2 duplicates are not counted). */
   readonly stored: number;
   /** Messages that `dropOldest` removed to keep the limits. */
@@ -129,7 +133,8 @@ export interface Inbound {
   beginGeneration(fence: Fence, status: SessionRecord['status']): Promise<number>;
   /**
    * Commits a group atomically: messages into the queue, QoS 2 identifiers with them, releases erased. Over its
-   * limits the queue drops its oldest messages, after the append, counted. Wakes `Queues.watch`.
+   * limits a queue that drops its oldest does so after the append, counted; one that holds takes the entries before the
+   * first message that does not fit, and an empty one takes any message. Wakes `Queues.watch`.
    */
   append(fence: Fence, generation: number, group: readonly InboundEntry[], limits: QueueLimits): Promise<AppendResult>;
 }

@@ -57,12 +57,12 @@ export class RedisInbound implements Inbound {
       this.#keys.of(key, 'counters'),
       this.#keys.of(key, 'received'),
     ];
-    const args: Argument[] = [epoch, limits.maxMessages, limits.maxBytes, limits.maxAge * 1000];
+    const args: Argument[] = [epoch, limits.maxMessages, limits.maxBytes, limits.maxAge * 1000, limits.overflow];
     for (const entry of group) {
       const identifier = entry.packetId === undefined ? '' : generation * PACKET_IDENTIFIERS + entry.packetId;
       args.push(identifier, entry.kind === 'message' ? encodeMessage(entry.message) : '');
     }
-    const [stored, dropped] = asArray(unlessStale(await this.#durable.run('append', names, args)));
-    return { stored: asNumber(stored), dropped: asNumber(dropped) };
+    const [taken, stored, dropped] = asArray(unlessStale(await this.#durable.run('append', names, args)));
+    return { taken: asNumber(taken), stored: asNumber(stored), dropped: asNumber(dropped) };
   }
 }

@@ -11,7 +11,7 @@ import type {
 import type { IncomingMessage } from '../../mqtt/message.ts';
 import { encodeMessage } from '../message-codec.ts';
 import type { Queue } from './queue-table.ts';
-import type { QueueParts } from './queues.ts';
+import { type QueueParts, UNBOUNDED } from './queues.ts';
 
 /** What the owner of a Connection writes: its session, and what arrives. */
 export class SqliteInbound implements Inbound {
@@ -22,6 +22,7 @@ export class SqliteInbound implements Inbound {
   readonly #forgetOthers: StatementSync;
   readonly #remember: StatementSync;
   readonly #forget: StatementSync;
+  readonly #isKnown: StatementSync;
 
   constructor(database: DatabaseSync, parts: QueueParts) {
     this.#parts = parts;
@@ -39,6 +40,9 @@ export class SqliteInbound implements Inbound {
     this.#remember = database.prepare('INSERT OR IGNORE INTO inbound_identifiers VALUES (?, ?, ?)');
     this.#forget = database.prepare(
       'DELETE FROM inbound_identifiers WHERE slot = ? AND generation = ? AND packet_id = ?',
+    );
+    this.#isKnown = database.prepare(
+      'SELECT 1 FROM inbound_identifiers WHERE slot = ? AND generation = ? AND packet_id = ?',
     );
   }
 
@@ -82,27 +86,40 @@ export class SqliteInbound implements Inbound {
       const time = now();
       const queue = table.findOrCreate(fence.key);
       table.limitAge(queue, limits.maxAge * 1_000);
+      const holds = limits.overflow === 'hold';
+      const expired = holds ? table.trim(queue, time, UNBOUNDED) : 0;
       const before = queue.lastSequence;
-      for (const entry of group) this.#take(queue, generation, entry, time);
+      const full = group.findIndex((entry) => !this.#take(queue, generation, entry, time, limits));
       const stored = queue.lastSequence - before;
-      const dropped = table.trim(queue, time, limits);
+      const dropped = holds ? expired : table.trim(queue, time, limits);
       table.save(queue);
-      return { stored, dropped };
+      return { taken: full === -1 ? group.length : full, stored, dropped };
     });
     if (result.stored > 0) watchers.wake(fence.key);
     return result;
   }
 
-  #take(queue: Queue, generation: number, entry: InboundEntry, now: number): void {
+  /** False when it does not fit into a queue that holds. */
+  #take(queue: Queue, generation: number, entry: InboundEntry, now: number, limits: QueueLimits): boolean {
     if (entry.kind === 'release') {
       this.#forget.run(queue.slot, generation, entry.packetId);
-      return;
+      return true;
     }
     const { message, packetId } = entry;
+    const body = encodeMessage(message);
+    if (limits.overflow === 'hold' && !hasRoom(queue, body.length, limits)) {
+      return packetId !== undefined && this.#isKnown.get(queue.slot, generation, packetId) !== undefined;
+    }
     // Method B of [MQTT 5.0 §4.3.3]: an identifier that is known marks a message that the queue already took.
-    if (packetId !== undefined && this.#remember.run(queue.slot, generation, packetId).changes === 0) return;
-    this.#parts.table.push(queue, encodeMessage(message), now, expiry(message, now));
+    if (packetId !== undefined && this.#remember.run(queue.slot, generation, packetId).changes === 0) return true;
+    this.#parts.table.push(queue, body, now, expiry(message, now));
+    return true;
   }
+}
+
+/** An empty queue takes any message: one that is larger than all the room would wait for ever. */
+function hasRoom({ depth, bytes }: Queue, size: number, { maxMessages, maxBytes }: QueueLimits): boolean {
+  return depth === 0 || (depth < maxMessages && bytes + size <= maxBytes);
 }
 
 function expiry(message: IncomingMessage, now: number): number | null {

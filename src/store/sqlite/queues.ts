@@ -15,7 +15,7 @@ const PAGE_BYTES = 8 * 1024 * 1024;
 const REMOVED_AT_ONCE = 10_000;
 
 /** What a trim for age alone allows. */
-const UNBOUNDED = { maxMessages: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY };
+export const UNBOUNDED = { maxMessages: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY };
 
 export interface QueueParts {
   readonly transactions: Transactions;

@@ -160,7 +160,7 @@ export function describeConnections(context: StoreContext): void {
       expect(await store.leases.holder(record.key)).toBeNull();
       const again = await own(store, record.key, 'node-b');
       expect(await store.exchanges.load(again, 0)).toEqual([]);
-      expect(await store.inbound.append(again, 0, entries(['3'], 3), ROOMY)).toEqual({ stored: 1, dropped: 0 });
+      expect(await store.inbound.append(again, 0, entries(['3'], 3), ROOMY)).toMatchObject({ stored: 1, dropped: 0 });
     });
   });
 }

@@ -20,7 +20,12 @@ export interface StoreContext {
   elapse(ms: number, condition: () => Promise<boolean>): Promise<void>;
 }
 
-export const ROOMY: QueueLimits = { maxMessages: 1_000_000, maxBytes: 1_000_000_000, maxAge: 86_400 };
+export const ROOMY: QueueLimits = {
+  maxMessages: 1_000_000,
+  maxBytes: 1_000_000_000,
+  maxAge: 86_400,
+  overflow: 'dropOldest',
+};
 /** A lease time that no test outlives. */
 export const LONG = 600_000;
 

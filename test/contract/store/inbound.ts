@@ -53,22 +53,22 @@ export function describeInbound(context: StoreContext): void {
       const texts = numbered(600);
       for (let from = 0; from < texts.length; from += 200) {
         const group = entries(texts.slice(from, from + 200));
-        expect(await context.store.inbound.append(lease, 1, group, ROOMY)).toEqual({ stored: 200, dropped: 0 });
+        expect(await context.store.inbound.append(lease, 1, group, ROOMY)).toMatchObject({ stored: 200, dropped: 0 });
       }
       expect(await drain(context.store, lease.key, 70)).toEqual(texts);
     });
 
     it('takes an empty group', async () => {
       const lease = await own(context.store);
-      expect(await context.store.inbound.append(lease, 1, [], ROOMY)).toEqual({ stored: 0, dropped: 0 });
+      expect(await context.store.inbound.append(lease, 1, [], ROOMY)).toMatchObject({ stored: 0, dropped: 0 });
     });
 
     it('recognises a QoS 2 message by its identifier, in the same group and in later ones', async () => {
       const { store } = context;
       const lease = await own(store);
       const append = (...group: InboundEntry[]) => store.inbound.append(lease, 1, group, ROOMY);
-      expect(await append(qos2('a', 1), qos2('b', 2), qos2('a again', 1))).toEqual({ stored: 2, dropped: 0 });
-      expect(await append(qos2('b again', 2), qos2('c', 65_535))).toEqual({ stored: 1, dropped: 0 });
+      expect(await append(qos2('a', 1), qos2('b', 2), qos2('a again', 1))).toMatchObject({ stored: 2, dropped: 0 });
+      expect(await append(qos2('b again', 2), qos2('c', 65_535))).toMatchObject({ stored: 1, dropped: 0 });
       expect(await drain(store, lease.key)).toEqual(['a', 'b', 'c']);
     });
 
@@ -77,9 +77,9 @@ export function describeInbound(context: StoreContext): void {
       const lease = await own(store);
       const append = (...group: InboundEntry[]) => store.inbound.append(lease, 1, group, ROOMY);
       const group = [qos2('a', 1), release(1), qos2('b', 1), qos2('b again', 1), release(1), release(1), qos2('c', 1)];
-      expect(await append(...group)).toEqual({ stored: 3, dropped: 0 });
-      expect(await append(qos2('c again', 1), release(1))).toEqual({ stored: 0, dropped: 0 });
-      expect(await append(release(7), qos2('d', 1))).toEqual({ stored: 1, dropped: 0 });
+      expect(await append(...group)).toMatchObject({ stored: 3, dropped: 0 });
+      expect(await append(qos2('c again', 1), release(1))).toMatchObject({ stored: 0, dropped: 0 });
+      expect(await append(release(7), qos2('d', 1))).toMatchObject({ stored: 1, dropped: 0 });
       expect(await drain(store, lease.key)).toEqual(['a', 'b', 'c', 'd']);
     });
 
@@ -92,7 +92,7 @@ export function describeInbound(context: StoreContext): void {
         { kind: 'message', message: same },
         { kind: 'message', message: same },
       ];
-      expect(await store.inbound.append(lease, 1, group, ROOMY)).toEqual({ stored: 3, dropped: 0 });
+      expect(await store.inbound.append(lease, 1, group, ROOMY)).toMatchObject({ stored: 3, dropped: 0 });
     });
 
     it('keeps identifiers when the queue is emptied, and while the lease changes hands', async () => {
@@ -106,7 +106,7 @@ export function describeInbound(context: StoreContext): void {
       );
       await store.leases.release(lease);
       const next = await own(store, lease.key, 'node-b');
-      expect(await store.inbound.append(next, 1, [qos2('a again', 1)], ROOMY)).toEqual({ stored: 0, dropped: 0 });
+      expect(await store.inbound.append(next, 1, [qos2('a again', 1)], ROOMY)).toMatchObject({ stored: 0, dropped: 0 });
     });
 
     it('forgets the identifiers of the generation before', async () => {
@@ -115,8 +115,11 @@ export function describeInbound(context: StoreContext): void {
       const first = await store.inbound.beginGeneration(lease, {});
       await store.inbound.append(lease, first, [qos2('a', 1)], ROOMY);
       const second = await store.inbound.beginGeneration(lease, {});
-      expect(await store.inbound.append(lease, second, [qos2('b', 1)], ROOMY)).toEqual({ stored: 1, dropped: 0 });
-      expect(await store.inbound.append(lease, second, [qos2('b again', 1)], ROOMY)).toEqual({ stored: 0, dropped: 0 });
+      expect(await store.inbound.append(lease, second, [qos2('b', 1)], ROOMY)).toMatchObject({ stored: 1, dropped: 0 });
+      expect(await store.inbound.append(lease, second, [qos2('b again', 1)], ROOMY)).toMatchObject({
+        stored: 0,
+        dropped: 0,
+      });
       expect(await drain(store, lease.key)).toEqual(['a', 'b']);
     });
 
@@ -124,9 +127,9 @@ export function describeInbound(context: StoreContext): void {
       const { store } = context;
       const [one, two] = [await own(store), await own(store)];
       await store.inbound.append(one, 1, [qos2('a', 1)], ROOMY);
-      expect(await store.inbound.append(two, 1, [qos2('b', 1)], ROOMY)).toEqual({ stored: 1, dropped: 0 });
+      expect(await store.inbound.append(two, 1, [qos2('b', 1)], ROOMY)).toMatchObject({ stored: 1, dropped: 0 });
       await store.inbound.append(two, 1, [release(1)], ROOMY);
-      expect(await store.inbound.append(one, 1, [qos2('a again', 1)], ROOMY)).toEqual({ stored: 0, dropped: 0 });
+      expect(await store.inbound.append(one, 1, [qos2('a again', 1)], ROOMY)).toMatchObject({ stored: 0, dropped: 0 });
     });
   });
 }

@@ -9,9 +9,9 @@ export function describeLimits(context: StoreContext): void {
       const lease = await filled(store, numbered(4), limits);
       const append = (prefix: string, count: number) =>
         store.inbound.append(lease, 1, entries(numbered(count, prefix)), limits);
-      expect(await append('n', 3)).toEqual({ stored: 3, dropped: 2 });
+      expect(await append('n', 3)).toMatchObject({ stored: 3, dropped: 2 });
       expect(await drain(store, lease.key)).toEqual(['m2', 'm3', 'n0', 'n1', 'n2']);
-      expect(await append('o', 8)).toEqual({ stored: 8, dropped: 8 });
+      expect(await append('o', 8)).toMatchObject({ stored: 8, dropped: 8 });
       const page = await store.queues.read(lease.key, null, 3);
       expect(textsOf(page)).toEqual(['o3', 'o4', 'o5']);
       expect(page.remaining).toBe(2);
@@ -23,7 +23,7 @@ export function describeLimits(context: StoreContext): void {
       const lease = await own(store);
       const limits = { ...ROOMY, maxBytes: 5_500 };
       const texts = numbered(8).map((text) => text.padEnd(1_000));
-      expect(await store.inbound.append(lease, 1, entries(texts), limits)).toEqual({ stored: 8, dropped: 3 });
+      expect(await store.inbound.append(lease, 1, entries(texts), limits)).toMatchObject({ stored: 8, dropped: 3 });
       expect(await drain(store, lease.key)).toEqual(texts.slice(3));
       const stats = await store.queues.stats(lease.key);
       expect(stats).toMatchObject({ depth: 5, dropped: 3 });
@@ -34,7 +34,10 @@ export function describeLimits(context: StoreContext): void {
       const { store } = context;
       const lease = await filled(store, numbered(300));
       const limits = { ...ROOMY, maxMessages: 2 };
-      expect(await store.inbound.append(lease, 1, entries(['last']), limits)).toEqual({ stored: 1, dropped: 299 });
+      expect(await store.inbound.append(lease, 1, entries(['last']), limits)).toMatchObject({
+        stored: 1,
+        dropped: 299,
+      });
       expect(await drain(store, lease.key)).toEqual(['m299', 'last']);
     });
 
@@ -47,7 +50,10 @@ export function describeLimits(context: StoreContext): void {
         lease.key,
         messages.slice(1, 3).map(({ position }) => position),
       );
-      expect(await store.inbound.append(lease, 1, entries(['a', 'b', 'c']), limits)).toEqual({ stored: 3, dropped: 1 });
+      expect(await store.inbound.append(lease, 1, entries(['a', 'b', 'c']), limits)).toMatchObject({
+        stored: 3,
+        dropped: 1,
+      });
       expect(await drain(store, lease.key)).toEqual(['m3', 'a', 'b', 'c']);
     });
 
@@ -68,7 +74,7 @@ export function describeLimits(context: StoreContext): void {
       const witness = await filled(store, ['old'], { ...ROOMY, maxAge: 1 });
       await context.elapse(1_100, async () => (await drain(store, witness.key)).length === 0);
       const limits = { ...ROOMY, maxAge: 1 };
-      expect(await store.inbound.append(lease, 1, entries(['new']), limits)).toEqual({ stored: 1, dropped: 2 });
+      expect(await store.inbound.append(lease, 1, entries(['new']), limits)).toMatchObject({ stored: 1, dropped: 2 });
       expect(await drain(store, lease.key)).toEqual(['new']);
     });
 
@@ -103,4 +109,61 @@ export function describeLimits(context: StoreContext): void {
       expect(await store.queues.stats(empty.key)).toEqual({ depth: 0, bytes: 0, dropped: 3 });
     });
   });
+
+  describe('a queue that holds', () => {
+    const holding = { ...ROOMY, maxMessages: 3, overflow: 'hold' } as const;
+
+    it('takes what fits, from the front, and the rest once there is room', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const append = (...texts: string[]) => store.inbound.append(lease, 1, entries(texts), holding);
+      expect(await append('a', 'b')).toEqual({ taken: 2, stored: 2, dropped: 0 });
+      expect(await append('c', 'd', 'e')).toEqual({ taken: 1, stored: 1, dropped: 0 });
+      expect(await append('d', 'e')).toEqual({ taken: 0, stored: 0, dropped: 0 });
+      expect(await drain(store, lease.key)).toEqual(['a', 'b', 'c']);
+      const { messages } = await store.queues.read(lease.key, null, 2);
+      await store.queues.removeThrough(lease.key, messages[1]?.position ?? raise());
+      expect(await append('d', 'e')).toEqual({ taken: 2, stored: 2, dropped: 0 });
+      expect(await drain(store, lease.key)).toEqual(['c', 'd', 'e']);
+      expect(await store.queues.stats(lease.key)).toMatchObject({ depth: 3, dropped: 0 });
+    });
+
+    it('counts bytes, and takes any message when it is empty', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const limits = { ...holding, maxBytes: 2_500 };
+      const long = 'x'.repeat(10_000);
+      expect(await store.inbound.append(lease, 1, entries([long, 'b']), limits)).toMatchObject({ taken: 1 });
+      expect(await drain(store, lease.key)).toEqual([long]);
+      expect(await store.inbound.append(lease, 1, entries(['b']), limits)).toMatchObject({ taken: 0 });
+    });
+
+    it('takes releases and what it has already taken, full or not', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const group = entries(['a', 'b', 'c'], 1);
+      expect(await store.inbound.append(lease, 1, group, holding)).toMatchObject({ taken: 3, stored: 3 });
+      expect(await store.inbound.append(lease, 1, group, holding)).toMatchObject({ taken: 3, stored: 0 });
+      const release = { kind: 'release', packetId: 1 } as const;
+      const again = [release, ...entries(['d'], 1)];
+      expect(await store.inbound.append(lease, 1, again, holding)).toMatchObject({ taken: 1, stored: 0 });
+      // Its release was committed: the identifier is a new message's by now.
+      const { messages } = await store.queues.read(lease.key, null, 1);
+      await store.queues.removeThrough(lease.key, messages[0]?.position ?? raise());
+      expect(await store.inbound.append(lease, 1, entries(['d'], 1), holding)).toMatchObject({ taken: 1, stored: 1 });
+    });
+
+    it('lets age make room, counted', async () => {
+      const { store } = context;
+      const limits = { ...holding, maxAge: 1 };
+      const lease = await filled(store, ['a', 'b', 'c'], limits);
+      await context.elapse(1_100, async () => (await drain(store, lease.key)).length === 0);
+      expect(await store.inbound.append(lease, 1, entries(['d']), limits)).toMatchObject({ taken: 1, stored: 1 });
+      expect(await store.queues.stats(lease.key)).toMatchObject({ depth: 1, dropped: 3 });
+    });
+  });
+}
+
+function raise(): never {
+  throw new Error('there is no such message');
 }

@@ -47,7 +47,10 @@ export function describeReopen({ open, reopen }: Reopening): void {
         [1, 'release'],
         [2, 'publish'],
       ]);
-      expect(await store.inbound.append(owner, 1, entries(['again'], 11), ROOMY)).toEqual({ stored: 0, dropped: 0 });
+      expect(await store.inbound.append(owner, 1, entries(['again'], 11), ROOMY)).toMatchObject({
+        stored: 0,
+        dropped: 0,
+      });
       expect(await store.inbound.beginGeneration(owner, {})).toBe(2);
     });
 
