@@ -11,8 +11,9 @@ if (typeof typescript.createSourceFile !== 'function') {
 const layers = {
   mqtt: { files: '^src/mqtt/', below: [] },
   errors: { files: '^src/errors/', below: ['mqtt'] },
-  schemas: { files: '^src/schemas/', below: ['mqtt', 'errors'] },
-  config: { files: '^src/config(/|\\.ts$)', below: ['mqtt', 'errors'] },
+  tls: { files: '^src/tls/', below: [] },
+  schemas: { files: '^src/schemas/', below: ['mqtt', 'errors', 'tls'] },
+  config: { files: '^src/config(/|\\.ts$)', below: ['mqtt', 'errors', 'tls'] },
   ports: { files: '^src/bridge/ports\\.ts$', below: ['mqtt', 'errors'] },
   store: { files: '^src/store/', below: ['ports', 'leaves'] },
   bridge: { files: '^src/bridge/(?!ports\\.ts$)', below: ['ports', 'leaves'] },
@@ -27,7 +28,7 @@ const layers = {
   },
   server: { files: '^src/((server|greeting)\\.ts$|functions/)', below: ['compose', 'app', 'leaves'] },
 };
-const leaves = ['mqtt', 'errors', 'schemas', 'config'];
+const leaves = ['mqtt', 'errors', 'tls', 'schemas', 'config'];
 
 /** Packages and built-in modules that only some files may know. */
 const libraries = [

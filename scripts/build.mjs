@@ -1,10 +1,11 @@
 // npm run build: the gateway as one file that runs without node_modules, dist/server.js, and the Lua scripts beside it.
+// Another folder than dist can be given.
 import { cpSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
-const dist = join(root, 'dist');
+const dist = resolve(process.argv[2] ?? join(root, 'dist'));
 
 // Packages written as CommonJS expect these three, which an ES module lacks.
 const COMMONJS_GLOBALS = `

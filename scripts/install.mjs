@@ -1,5 +1,6 @@
-// Installs what a fresh clone lacks: the packages and, with --servers, the programs that the tests start. Silent and
-// fast when all is there. Runs before anything is installed, on the machine's own Node: no dependency, Node 20's syntax.
+// Installs what a fresh clone lacks: the packages and, with --servers, what the tests need beyond them: the programs that
+// they start, and QUIC's package. Silent and fast when all is there. Runs before anything is installed, on the machine's
+// own Node: no dependency, Node 20's syntax.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -19,9 +20,10 @@ const SERVERS = {
 
 /** Whether node_modules is what package-lock.json says: npm notes there, at the end, what it has installed. */
 function packagesMatch() {
-  const wanted = readLock('package-lock.json');
-  const installed = readLock('node_modules/.package-lock.json');
-  if (wanted === null || installed === null || !existsSync(join(root, 'node_modules/.bin/node'))) return false;
+  const wanted = readJson('package-lock.json')?.packages;
+  const installed = readJson('node_modules/.package-lock.json')?.packages;
+  if (wanted === undefined || installed === undefined || !existsSync(join(root, 'node_modules/.bin/node')))
+    return false;
   const same = (path) =>
     wanted[path]?.version === installed[path].version && wanted[path].integrity === installed[path].integrity;
   // Not installed may only be what is for other platforms.
@@ -29,9 +31,10 @@ function packagesMatch() {
   return Object.keys(installed).every(same) && !Object.entries(wanted).some(missing);
 }
 
-function readLock(path) {
+/** A JSON file of the project; null when there is none. */
+function readJson(path) {
   try {
-    return JSON.parse(readFileSync(join(root, path), 'utf8')).packages;
+    return JSON.parse(readFileSync(join(root, path), 'utf8'));
   } catch {
     return null;
   }
@@ -49,6 +52,24 @@ function installPackages() {
     throw new Error(
       'npm ran no install scripts, and so installed no Node 24: run "npm ci --ignore-scripts=false" and try again.',
     );
+  }
+}
+
+/** QUIC's package has a folder, a lock file and a command of its own: it has no binary for every platform. */
+function quicMatches() {
+  const [name, wanted] = Object.entries(readJson('quic/package.json').dependencies)[0];
+  return readJson(`quic/node_modules/${name}/package.json`)?.version === wanted;
+}
+
+function installQuic() {
+  console.log('Installing the optional package for QUIC, which the tests need too (npm run quic:install)…');
+  try {
+    run('npm', ['run', '--silent', 'quic:install'], { shell: process.platform === 'win32' });
+  } catch (cause) {
+    const command = 'npm run quic:install';
+    throw new Error(`The tests need the optional package for QUIC. Run this, then try again:\n\n  ${command}\n`, {
+      cause,
+    });
   }
 }
 
@@ -124,7 +145,10 @@ function run(command, args, options = {}) {
 
 try {
   if (!packagesMatch()) installPackages();
-  if (process.argv.includes('--servers')) installServers();
+  if (process.argv.includes('--servers')) {
+    if (!quicMatches()) installQuic();
+    installServers();
+  }
 } catch (error) {
   console.error(`\n${error.message}`);
   process.exitCode = 1;

@@ -1,15 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import tls from 'node:tls';
 import { createBridge } from './bridge/bridge.ts';
-import type { BrokerProfile, Log } from './bridge/dependencies.ts';
+import type { BridgeDependencies, BrokerProfile, Log } from './bridge/dependencies.ts';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
 import type { Store } from './bridge/ports.ts';
 import { createSecretBox } from './bridge/secret-box.ts';
+import { isQuicInstalled, loadQuiche } from './bridge/transports/quic-package.ts';
 import { isUrlAllowed } from './config/url-patterns.ts';
 import type { Config } from './config.ts';
 import type { DevBroker } from './dev-broker.ts';
+import { isPlaintextOverNetwork } from './mqtt/broker-schemes.ts';
 import { type ConnectionContext, validateConnection } from './schemas/connection-rules.ts';
+import { asksForQuic } from './schemas/rules/broker.ts';
 import { loadOrCreateKey } from './secret-key-file.ts';
+import { certificatesIn, validityCaution } from './tls/material.ts';
 
 /** Seconds beyond the lease time until another instance has taken a dead one's Connections over. */
 const FAIL_OVER_MARGIN = 5;
@@ -29,20 +34,58 @@ export interface Composition {
  * loaded. Rejects with one clear sentence, and leaves nothing open, when a part cannot start.
  */
 export async function compose(config: Config, log: Log): Promise<Composition> {
+  trustCas(config.brokerTls.ca);
+  warnOfCertificates(config, log);
   const store = await openStore(config, log);
   let devBroker: DevBroker | null = null;
   try {
     const secretBox = createSecretBox(config.secretKeys ?? [keyBesideStore(config, log)]);
+    requireQuic(config);
     devBroker = await startBroker(config, log);
     const brokers = profiles(config, devBroker);
-    const context = connectionContext(config, brokers);
-    const validate = (document: unknown) => validateConnection(document, context);
+    const context = connectionContext(config, brokers, log);
+    const validate: BridgeDependencies['validate'] = (document, { stored } = { stored: false }) =>
+      validateConnection(document, context(stored));
     const { nodeId, leaseTtlMs, maxPayload } = config;
-    const bridge = createBridge({ store, brokers, secretBox, validate, nodeId, leaseTtlMs, maxPayload, log });
-    return { bridge, store, devBroker, validateConnection: validate, close: closeOnce(bridge, store, devBroker) };
+    const bridge = createBridge({
+      store,
+      brokers,
+      secretBox,
+      validate,
+      isUrlAllowed: (url) => isUrlAllowed(config.allowUrls, url),
+      nodeId,
+      leaseTtlMs,
+      maxPayload,
+      log,
+    });
+    return {
+      bridge,
+      store,
+      devBroker,
+      validateConnection: (document) => validate(document),
+      close: closeOnce(bridge, store, devBroker),
+    };
   } catch (error) {
     await Promise.allSettled([store.close(), devBroker?.close()]);
     throw error;
+  }
+}
+
+/**
+ * Trusts the operator's CAs beside those of Node (NODE_EXTRA_CA_CERTS included), in the whole process: only its defaults
+ * are parsed once for all sockets, a list of one's own is parsed for each.
+ */
+function trustCas(ca: string | null): void {
+  if (ca === null) return;
+  if (!('setDefaultCACertificates' in tls)) throw new Error('`tls.ca` in BRIDGE_CONFIG needs Node 22.19 or newer.');
+  tls.setDefaultCACertificates([...new Set([...tls.getCACertificates('default'), ...certificatesIn(ca)])]);
+}
+
+/** A client certificate that is not valid now does not stop the start: other brokers may be in order. */
+function warnOfCertificates({ brokers }: Config, log: Log): void {
+  for (const [broker, { tls: own }] of brokers) {
+    const caution = validityCaution(own?.cert ?? '');
+    if (caution !== null) log.warn({ broker }, `the client certificate for this broker ${caution}`);
   }
 }
 
@@ -72,22 +115,56 @@ async function startBroker({ devBroker }: Config, log: Log): Promise<DevBroker |
   return started;
 }
 
+/** A broker of the operator's that can never be reached is found at the start. */
+function requireQuic({ brokers }: Config): void {
+  for (const [name, { urls }] of brokers) {
+    if (!asksForQuic(urls)) continue;
+    try {
+      loadQuiche();
+    } catch (cause) {
+      throw new Error(`The broker "${name}" is reached by QUIC. ${(cause as Error).message}`, { cause });
+    }
+  }
+}
+
+function isQuicAvailable(log: Log): boolean {
+  if (!isQuicInstalled()) return false;
+  try {
+    loadQuiche();
+    return true;
+  } catch (error) {
+    log.error({ err: error }, 'the optional package for QUIC is installed, but does not load');
+    return false;
+  }
+}
+
 function profiles(config: Config, devBroker: DevBroker | null): ReadonlyMap<string, BrokerProfile> {
   return devBroker === null ? config.brokers : new Map([...config.brokers, ['default', { urls: [devBroker.url] }]]);
 }
 
-function connectionContext(config: Config, brokers: ReadonlyMap<string, BrokerProfile>): ConnectionContext {
-  return {
+function connectionContext(
+  config: Config,
+  brokers: ReadonlyMap<string, BrokerProfile>,
+  log: Log,
+): (stored: boolean) => ConnectionContext {
+  return (stored) => ({
+    stored,
     brokers: new Set(brokers.keys()),
+    plaintextBrokers: new Set(
+      [...brokers].filter(([, { urls }]) => urls.some(isPlaintextOverNetwork)).map(([name]) => name),
+    ),
     urlAllowed: (url) =>
       isUrlAllowed(config.allowUrls, url.href) ? null : 'The operator allows no such broker URL here (ALLOW_URLS).',
     requireTls: config.requireTls,
-    allowInsecureTls: false,
+    allowInsecureTls: config.brokerTls.allowUnverified,
     defaultHold: 'always',
-    quicAvailable: false,
+    // Asked only about documents that want it: the package is loaded when it is used.
+    get quicAvailable() {
+      return isQuicAvailable(log);
+    },
     maxPayload: config.maxPayload,
     ...(config.store.kind === 'redis' ? { failOver: config.leaseTtlMs / 1000 + FAIL_OVER_MARGIN } : {}),
-  };
+  });
 }
 
 function closeOnce(bridge: Bridge, store: Store, devBroker: DevBroker | null): () => Promise<void> {

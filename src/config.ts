@@ -22,6 +22,13 @@ export interface Config {
   readonly brokers: ReadonlyMap<string, BrokerSettings>;
   /** The embedded broker that stands in for the `default` profile, or null when there is a real one. */
   readonly devBroker: { readonly host: string; readonly port: number } | null;
+  /** For the TLS to all brokers. */
+  readonly brokerTls: {
+    /** PEM: trusted beside the CAs that Node trusts, where nobody names another. Null: none. */
+    readonly ca: string | null;
+    /** Whether callers may do without verification (`tls.rejectUnauthorized: false`). */
+    readonly allowUnverified: boolean;
+  };
   /** Which broker URLs callers may give. */
   readonly allowUrls: UrlPatterns;
   readonly apiKey: string | null;
@@ -74,6 +81,7 @@ export function loadConfig(
     store,
     brokers,
     devBroker: store.kind === 'sqlite' && !brokers.has('default') ? DEV_BROKER : null,
+    brokerTls: { ca: file.tls.ca ?? null, allowUnverified: file.tls.allowUnverified },
     allowUrls,
     apiKey: settings.BRIDGE_API_KEY ?? null,
     secretKeys: settings.BRIDGE_SECRET_KEY ?? null,
@@ -86,7 +94,7 @@ export function loadConfig(
 }
 
 function readConfigFile(path: string | undefined, readFile: (path: string) => string, faults: string[]): ConfigFile {
-  const empty: ConfigFile = { brokers: {}, allowUrls: [] };
+  const empty: ConfigFile = { brokers: {}, allowUrls: [], tls: { allowUnverified: false } };
   if (path === undefined) return empty;
   let text: string;
   try {
@@ -95,7 +103,7 @@ function readConfigFile(path: string | undefined, readFile: (path: string) => st
     faults.push(`BRIDGE_CONFIG names a file that cannot be read: ${error instanceof Error ? error.message : path}.`);
     return empty;
   }
-  const result = parseConfigFile(text);
+  const result = parseConfigFile(text, readFile);
   if ('value' in result) return result.value;
   faults.push(...result.faults.map((fault) => `BRIDGE_CONFIG (${path}) ${fault}.`));
   return empty;

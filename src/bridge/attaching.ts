@@ -1,9 +1,11 @@
 import { Problem } from '../errors/problem.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
-import { Attachment } from './attachment.ts';
+import type { StateReason } from '../schemas/connection-view.ts';
+import { Attachment, type AttachmentOptions } from './attachment.ts';
 import { toConnack } from './connack.ts';
-import { connectOptions, startsClean } from './connect-options.ts';
+import { connectOptions, isPersistent, startsClean } from './connect-options.ts';
 import type { BridgeDependencies, BrokerProfile } from './dependencies.ts';
+import type { Dialer } from './dial.ts';
 import type { InboundOptions } from './inbound.ts';
 import { type LinkEnd, LinkError } from './link-end.ts';
 import type { Outbound } from './outbound.ts';
@@ -15,7 +17,7 @@ import { unlessAborted } from './waiting.ts';
 export interface AttachingOptions {
   parameters: ConnectionParameters;
   profile: BrokerProfile | undefined;
-  deps: Pick<BridgeDependencies, 'store' | 'maxPayload'>;
+  deps: Pick<BridgeDependencies, 'store' | 'maxPayload'> & { dialer: Dialer };
   session: Session;
   /** The queue's, as they are at each group. */
   limits: InboundOptions['limits'];
@@ -30,6 +32,13 @@ export interface AttachingOptions {
   /** The network connection ended after it had been opened, and not by us. */
   onLost: (end: LinkEnd, connectedAt: number) => void;
 }
+
+/** Said while online, until the next attach: whoever only looks at the state must not miss it. */
+const SESSION_LOST: StateReason = {
+  code: 'session-lost',
+  detail:
+    'The broker had no session to resume: what it kept for the one before is gone; the subscriptions were made anew',
+};
 
 /** A network connection that was accepted, and lost before all was in place. */
 export class LostWhileOpening extends LinkError {
@@ -50,7 +59,8 @@ export async function openAttachment(options: AttachingOptions): Promise<void> {
   const { maxPayload } = deps;
   const clean = startsClean(parameters, session.generation === 0);
   let opened = false;
-  const attachment = await Attachment.connect({
+  const attachment = await connect(session, parameters, {
+    dialer: deps.dialer,
     addresses: connectOptions(parameters, profile, { clean, maxPayload }),
     identifiers,
     inbound: {
@@ -82,6 +92,21 @@ export async function openAttachment(options: AttachingOptions): Promise<void> {
   }
 }
 
+/** A CONNACK that refuses is shown like one that accepts. */
+async function connect(
+  session: Session,
+  { protocolVersion }: ConnectionParameters,
+  options: AttachmentOptions,
+): Promise<Attachment> {
+  try {
+    return await Attachment.connect(options);
+  } catch (error) {
+    const connack = error instanceof LinkError ? error.end.connack : undefined;
+    if (connack !== undefined) session.set({ connack: toConnack(connack, protocolVersion) });
+    throw error;
+  }
+}
+
 /** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
 async function openSession(
   attachment: Attachment,
@@ -100,7 +125,8 @@ async function openSession(
   if (!attachment.link.alive) throw new LinkError(attachment.link.end);
   const limits = readServerLimits(attachment.connack);
   attachment.open({ generation, present, former, limits, protocolVersion });
-  session.setState('online', null);
+  const lost = before && !present && isPersistent(parameters);
+  session.setState('online', lost ? SESSION_LOST : null);
 }
 
 /** Makes the broker's subscriptions those of the parameters. Rejects when it does not answer in time. */

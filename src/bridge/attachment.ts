@@ -1,8 +1,9 @@
 import type { IConnackPacket } from 'mqtt-packet';
-import { dial } from './dial.ts';
+import type { Dialer } from './dial.ts';
 import { Inbound, type InboundOptions } from './inbound.ts';
 import type { LinkEnd } from './link-end.ts';
-import type { ConnectOptions, MqttLink } from './mqtt-client.ts';
+import type { ConnectOptions } from './mqtt-client.ts';
+import type { MqttLink } from './mqtt-link.ts';
 import type { Outbound, OutboundSession } from './outbound.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import type { FlowControl, FlowPacket } from './packet-splitter.ts';
@@ -21,6 +22,7 @@ const DISCONNECT_WITH_WILL = 0x04;
 const DRAIN_DEADLINE_MS = 2_000;
 
 export interface AttachmentOptions {
+  dialer: Dialer;
   addresses: readonly ConnectOptions[];
   identifiers: PacketIdentifiers;
   inbound: InboundOptions;
@@ -53,7 +55,7 @@ export class Attachment {
 
   /** Connects. What arrives waits, and nothing is sent, until `open` says which session this is. */
   static async connect(options: AttachmentOptions): Promise<Attachment> {
-    const { addresses, identifiers, outbound, onLost, signal } = options;
+    const { dialer, addresses, identifiers, outbound, onLost, signal } = options;
     const inbound = new Inbound(options.inbound);
     const watch = { active: true };
     const handlers = {
@@ -71,7 +73,7 @@ export class Attachment {
       },
     };
     let attachment: Attachment | undefined;
-    const link = await dial(addresses, identifiers, handlers, signal);
+    const link = await dialer.connect(addresses, identifiers, handlers, signal);
     attachment = new Attachment(link, options, inbound, watch);
     return attachment;
   }

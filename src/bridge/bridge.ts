@@ -1,5 +1,6 @@
 import { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
+import { Dialer } from './dial.ts';
 import { Documents } from './documents.ts';
 import type { Bridge, PublishRequest, PublishResult } from './facade.ts';
 import { problemOf } from './link-problems.ts';
@@ -22,16 +23,17 @@ const RETAINED_TIMEOUT_MS = 5_000;
 export function createBridge(dependencies: BridgeDependencies): Bridge {
   const { store, brokers, maxPayload } = dependencies;
   const documents = new Documents(dependencies.secretBox);
-  const pool = new Pool(dependencies, documents);
+  const dialer = new Dialer(dependencies.isUrlAllowed);
+  const pool = new Pool(dependencies, documents, dialer);
   const views = new Views(dependencies, documents, pool);
   const removals = new Removals(store, pool);
   const records = new Records(store.connections, documents, pool);
   const subscriptions = new Subscriptions(records, documents, pool, views);
-  const connections = new Connections(dependencies, documents, records, pool, views, removals);
+  const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
   const messages = new Messages(store, views);
   const revival = new Revival(dependencies, pool, removals);
-  const publishers = new PerBroker(brokers, (profile) => new PooledClient(profile));
-  const readers = new PerBroker(brokers, (profile) => new RetainedReader(profile, maxPayload));
+  const publishers = new PerBroker(brokers, (profile) => new PooledClient(profile, dialer));
+  const readers = new PerBroker(brokers, (profile) => new RetainedReader(profile, dialer, maxPayload));
 
   const bridge: Bridge = {
     openConnection: (input) => connections.open(input),

@@ -4,7 +4,7 @@ import { MAX_ID_BYTES } from '../schemas/common.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { connectOptions } from './connect-options.ts';
 import type { BrokerProfile } from './dependencies.ts';
-import { dial, NO_HANDLERS } from './dial.ts';
+import { type Dialer, NO_HANDLERS } from './dial.ts';
 import { problemOfFailure } from './link-problems.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
 
@@ -15,12 +15,13 @@ import { PacketIdentifiers } from './packet-identifiers.ts';
 export async function assignClientId(
   parameters: ConnectionParameters,
   profile: BrokerProfile | undefined,
+  dialer: Dialer,
 ): Promise<string> {
   if (parameters.protocolVersion !== '5.0') return generateClientId();
   const { will: _will, ...rest } = parameters;
   const question = { ...rest, clientId: '', sessionExpiryInterval: 0 };
   try {
-    const link = await dial(
+    const link = await dialer.connect(
       connectOptions(question, profile, { clean: true, maxPayload: 0 }),
       new PacketIdentifiers(),
       NO_HANDLERS,

@@ -2,6 +2,7 @@ import type { IConnackPacket } from 'mqtt-packet';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { reasonName } from '../mqtt/reason-codes.ts';
 import type { Connack } from '../schemas/connection-view.ts';
+import type { LinkEnd } from './link-end.ts';
 import { toUserProperties } from './packets.ts';
 
 /** CONNACK as the API shows it, with all that the broker sent. */
@@ -18,4 +19,22 @@ export function toConnack(packet: IConnackPacket, version: ProtocolVersion): Con
       ...(authenticationData === undefined ? {} : { authenticationData: authenticationData.toString('base64') }),
     },
   };
+}
+
+/** Why a CONNACK that accepts cannot be: the connection must be closed then. */
+export function connackFault(
+  { sessionPresent, properties }: IConnackPacket,
+  { clean, protocolLevel }: { clean: boolean; protocolLevel: number },
+): LinkEnd | null {
+  // The flag's bit is reserved in 3.1.
+  if (clean && sessionPresent && protocolLevel > 3) {
+    return {
+      kind: 'protocol',
+      detail: 'CONNACK says Session Present although a clean start was asked for [MQTT-3.2.2-2]',
+    };
+  }
+  if (properties?.receiveMaximum === 0) {
+    return { kind: 'protocol', detail: 'CONNACK has a Receive Maximum of 0 [MQTT 5.0 §3.2.2.3.3]' };
+  }
+  return null;
 }

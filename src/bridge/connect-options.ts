@@ -1,9 +1,11 @@
+import { SCRAM_SHA_256 } from '../mqtt/authentication.ts';
 import { SESSION_NEVER_EXPIRES } from '../mqtt/limits.ts';
 import type { MessageProperties } from '../mqtt/message.ts';
 import { encodePayload } from '../mqtt/payload.ts';
 import { PROTOCOLS } from '../mqtt/protocol-version.ts';
 import type { ConnectionParameters, Password, Will } from '../schemas/connection.ts';
 import { formatAddress, parseAddress } from './address.ts';
+import type { AuthenticationOptions } from './authentication.ts';
 import type { BrokerProfile } from './dependencies.ts';
 import type { ConnectOptions } from './mqtt-client.ts';
 import { packetUserProperties, toPacketProperties } from './packets.ts';
@@ -41,6 +43,9 @@ export function connectOptions(
 ): ConnectOptions[] {
   const urls = parameters.url === undefined ? (profile?.urls ?? []) : [parameters.url].flat();
   const { username, password } = credentials(parameters, profile);
+  const authentication = toAuthentication(parameters, { username, password });
+  // A method of the bridge's own proves the password, and CONNECT does not tell it.
+  const told = authentication?.password === undefined ? password : undefined;
   const common = {
     protocolLevel: PROTOCOLS[parameters.protocolVersion].level,
     protocolName: PROTOCOLS[parameters.protocolVersion].name,
@@ -50,7 +55,8 @@ export function connectOptions(
     connectTimeoutMs: parameters.connectTimeout * 1000,
     maxPayload,
     ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password: Buffer.from(password) }),
+    ...(told === undefined ? {} : { password: Buffer.from(told) }),
+    ...(authentication === undefined ? {} : { authentication }),
     ...(parameters.will === undefined ? {} : { will: toWill(parameters.will) }),
     ...(parameters.protocolVersion === '5.0' ? { properties: toProperties(parameters) } : {}),
   };
@@ -87,14 +93,33 @@ function passwordBytes(password: Password): Uint8Array {
   return typeof password === 'string' ? Buffer.from(password) : Buffer.from(password.base64, 'base64');
 }
 
+function toAuthentication(
+  { properties: { authenticationMethod: method, authenticationData: data } = {} }: ConnectionParameters,
+  { username, password }: { username: string | undefined; password: Uint8Array | undefined },
+): AuthenticationOptions | undefined {
+  if (method === undefined) return undefined;
+  if (method !== SCRAM_SHA_256) {
+    return { method, ...(data === undefined ? {} : { data: Buffer.from(data, 'base64') }) };
+  }
+  return {
+    method,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  };
+}
+
 function toProperties(parameters: ConnectionParameters): NonNullable<ConnectOptions['properties']> {
-  const { authenticationData, authenticationMethod, userProperties, ...properties } = parameters.properties ?? {};
+  const { sessionExpiryInterval } = parameters;
+  const {
+    authenticationData: _,
+    authenticationMethod: __,
+    userProperties,
+    ...properties
+  } = parameters.properties ?? {};
   return {
     ...properties,
     ...packetUserProperties(userProperties),
-    sessionExpiryInterval: expirySeconds(parameters.sessionExpiryInterval),
-    ...(authenticationMethod === undefined ? {} : { authenticationMethod }),
-    ...(authenticationData === undefined ? {} : { authenticationData: Buffer.from(authenticationData, 'base64') }),
+    ...(sessionExpiryInterval === undefined ? {} : { sessionExpiryInterval: expirySeconds(sessionExpiryInterval) }),
   } as NonNullable<ConnectOptions['properties']>;
 }
 

@@ -1,40 +1,40 @@
 import { Problem } from '../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
-import type { StateReason } from '../schemas/connection-view.ts';
 import type { SubscriptionView } from '../schemas/subscription.ts';
-import { applySubscriptions, interrupted, LostWhileOpening, openAttachment } from './attaching.ts';
+import { applySubscriptions, interrupted, openAttachment } from './attaching.ts';
 import type { Attachment, Ending } from './attachment.ts';
-import { isPersistent } from './connect-options.ts';
+import { Attempts } from './attempts.ts';
+import { brokerIdentity, isPersistent } from './connect-options.ts';
 import type { BridgeDependencies } from './dependencies.ts';
+import type { Dialer } from './dial.ts';
 import { discardSession } from './discard-session.ts';
-import type { LinkEnd } from './link-end.ts';
-import {
-  isWorthRetrying,
-  notOwner,
-  problemOfEnd,
-  problemOfFailure,
-  stateReason,
-  storeProblem,
-} from './link-problems.ts';
+import { notOwner, problemOfFailure } from './link-problems.ts';
 import { Mutex } from './mutex.ts';
 import { Outbound } from './outbound.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
 import { type ConnectionRecord, type Key, type Lease, StaleEpoch } from './ports.ts';
-import { Retry } from './retry.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
-import { TakeoverDetector } from './takeover.ts';
+import type { Turns } from './turns.ts';
+import { LATE, within } from './waiting.ts';
+import { WayBack } from './way-back.ts';
 
 export interface ConnectionDependencies
   extends Pick<BridgeDependencies, 'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'> {
+  dialer: Dialer;
+  /** Which all Connections of this process share. */
+  turns: Turns;
   /** The parameters in a record, secrets too. */
   readParameters: (record: ConnectionRecord) => ConnectionParameters;
 }
 
+/** Connect time-outs that a request to attach waits: one for its turn, one for CONNACK, one for SUBACK. */
+const PATIENCE = 3;
+
 /**
- * One Connection's life in this process: lease, network connection, session, and the way back after a failure. What it
- * knows survives in the store; a Connection object may be dropped and made again from its record at any time.
+ * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
+ * Connection object may be dropped and made again from its record at any time.
  *
  * The lease is held while the Connection is attached or wants to be: not when it is parked, refused or taken over.
  */
@@ -46,14 +46,10 @@ export class Connection {
   readonly #identifiers = new PacketIdentifiers();
   readonly #session: Session;
   readonly #outbound: Outbound;
-  readonly #takeovers = new TakeoverDetector();
-  readonly #retry = new Retry(() => this.#attachIfWanted());
+  readonly #attempts: Attempts;
+  readonly #wayBack: WayBack;
   #parameters: ConnectionParameters;
   #attachment: Attachment | null = null;
-  /** The attempt under way, which all share who want the Connection to be online. */
-  #attaching: Promise<void> | null = null;
-  /** Aborted by what must not wait for a broker that does not answer: ending, or connecting otherwise. */
-  #interrupt = new AbortController();
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
 
@@ -61,12 +57,31 @@ export class Connection {
     this.key = record.key;
     this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
+    const onStoreFailure = (error: unknown) => this.#onStoreFailure(error);
     this.#session = new Session(this.key, dependencies);
     this.#outbound = new Outbound({
       exchanges: dependencies.store.exchanges,
       fence: () => this.#session.fence(),
       identifiers: this.#identifiers,
-      onFailure: (error) => this.#onStoreFailure(error),
+      onFailure: onStoreFailure,
+    });
+    // The turn comes before the mutex: who changes the Connection meanwhile does not wait in line with it.
+    this.#attempts = new Attempts(dependencies.turns, (signal) => this.#mutex.run(() => this.#attach(signal)));
+    this.#wayBack = new WayBack({
+      key: this.key,
+      session: this.#session,
+      outbound: this.#outbound,
+      log: dependencies.log,
+      leaseTtlMs: dependencies.leaseTtlMs,
+      parameters: () => this.#parameters,
+      attempt: () => {
+        if (this.#isWanted()) this.#attempt().catch(() => undefined);
+      },
+      whileDetached: (task) =>
+        this.#mutex.run(async () => {
+          if (this.#finished === null && this.#attachment === null) await task();
+        }),
+      onStoreFailure,
     });
   }
 
@@ -93,7 +108,7 @@ export class Connection {
 
   /** Reads what the store knows of the session, unless this instance knows better. */
   async refresh(): Promise<void> {
-    if (this.lease === null && this.#attaching === null) await this.#session.load();
+    if (this.lease === null && !this.#attempts.isUnderWay) await this.#session.load();
   }
 
   /** From now on it may be owned although it is marked as deleted: to finish that. */
@@ -111,28 +126,30 @@ export class Connection {
   settle(): Promise<void> {
     return this.#mutex.run(async () => {
       if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
-      if (this.#isWanted()) this.#retry.schedule(0);
+      if (this.#isWanted()) this.#wayBack.tryNow();
       else await this.#session.release();
     });
   }
 
-  /** Attaches now; resolves when online. Rejects with the problem, and goes on trying if time may mend it. */
-  attach(): Promise<void> {
-    this.#attaching ??= this.#mutex
-      .run(() => this.#attach())
-      .finally(() => {
-        this.#attaching = null;
-      });
-    return this.#attaching;
+  /**
+   * Attaches now, by request; resolves when online. Rejects with the problem, and goes on trying if time may mend it;
+   * with `no-answer` when the attempt takes longer than the one who asked should wait.
+   */
+  async attach(): Promise<void> {
+    this.#wayBack.forgetTakeovers();
+    const result = await within(this.#parameters.connectTimeout * 1000 * PATIENCE, this.#attempt());
+    if (result === LATE) {
+      throw new Problem('no-answer', { detail: 'Not attached in time: other Connections to this broker come first' });
+    }
   }
 
   /** Ends the network connection and stays detached. */
   detach(ending: Ending = {}): Promise<void> {
-    this.#interrupt.abort(interrupted());
+    this.#attempts.interrupt(interrupted());
     return this.#mutex.run(async () => {
       await this.#own();
       await this.#end(ending);
-      this.#retry.cancel();
+      this.#wayBack.cancel();
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
       await this.#session.save();
@@ -142,12 +159,12 @@ export class Connection {
 
   /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
   update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
-    if (reattach) this.#interrupt.abort(interrupted());
+    if (reattach) this.#attempts.interrupt(interrupted());
     return this.#mutex.run(async () => {
       if (reattach) await this.#end();
       this.#parameters = parameters;
       if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
-      else if (reattach && this.#session.status.wanted) await this.#attach();
+      else if (reattach && this.#session.status.wanted) await this.#attach(this.#attempts.signal);
     });
   }
 
@@ -169,9 +186,9 @@ export class Connection {
   publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
     if (this.#finished !== null) return Promise.reject(this.#finished);
     const { state } = this.#session.status;
-    if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#notUsable());
+    if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#wayBack.notUsable());
     // How the attempt ends shows in the state; the publish has its own deadline.
-    if (state === 'parked' || this.lease === null) this.attach().catch(() => undefined);
+    if (state === 'parked' || this.lease === null) this.#attempt().catch(() => undefined);
     return this.#outbound.publish(message, timeoutMs);
   }
 
@@ -181,14 +198,14 @@ export class Connection {
    */
   finish(ending: Ending, discard: boolean, why: Problem): Promise<boolean> {
     this.#finished = why;
-    this.#interrupt.abort(interrupted());
+    this.#attempts.interrupt(interrupted());
+    this.#wayBack.end();
     return this.#mutex.run(async () => {
       const persistent = discard && isPersistent(this.#parameters) && this.#session.generation > 0;
       const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
       await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
-      this.#retry.cancel();
       this.#outbound.stop(why);
-      return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile());
+      return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile(), this.#deps.dialer);
     });
   }
 
@@ -210,26 +227,33 @@ export class Connection {
   leaseLost(): void {
     if (this.lease === null) return;
     this.#session.lose();
-    this.#attachment?.abandon();
-    this.#attachment = null;
-    this.#session.setState('offline', stateReason(notOwner()));
-    this.#retryLater();
+    this.#attempts.interrupt(notOwner());
+    this.#abandon();
+    this.#wayBack.leaseLost();
   }
 
   #isWanted(): boolean {
     const { wanted, state } = this.#session.status;
-    return wanted && state !== 'refused' && state !== 'takenOver';
+    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
   }
 
-  #attachIfWanted(): void {
-    if (this.#finished === null && this.#isWanted()) this.attach().catch(() => undefined);
+  async #attempt(): Promise<void> {
+    // What is attached needs no turn, only the end of what is being changed.
+    if (!this.#attempts.isUnderWay && this.#isAttached()) await this.#mutex.run(() => Promise.resolve());
+    if (this.#attempts.isUnderWay || !this.#isAttached()) {
+      await this.#attempts.join(brokerIdentity(this.#parameters));
+    }
   }
 
-  async #attach(): Promise<void> {
+  #isAttached(): boolean {
+    return this.#attachment?.link.alive === true;
+  }
+
+  async #attach(signal: AbortSignal): Promise<void> {
     if (this.#finished !== null) throw this.#finished;
-    if (this.#attachment?.link.alive) return;
-    this.#retry.cancel();
-    this.#interrupt = new AbortController();
+    if (this.#isAttached()) return;
+    signal.throwIfAborted();
+    this.#wayBack.cancel();
     try {
       await this.#own();
       this.#session.set({ wanted: true });
@@ -242,16 +266,19 @@ export class Connection {
         limits: () => this.#parameters.queue,
         outbound: this.#outbound,
         identifiers: this.#identifiers,
-        signal: this.#interrupt.signal,
+        signal,
         onStoreFailure: (error) => this.#onStoreFailure(error),
         onConnected: (attachment) => {
           this.#attachment = attachment;
         },
-        onLost: (end, connectedAt) => this.#onLost(end, connectedAt),
+        onLost: (end, connectedAt) => {
+          this.#attachment = null;
+          this.#wayBack.lost(end, connectedAt);
+        },
       });
     } catch (error) {
       this.#attachment = null;
-      throw await this.#attachFailed(error);
+      throw await this.#wayBack.failed(signal.aborted ? signal.reason : error);
     }
   }
 
@@ -266,71 +293,10 @@ export class Connection {
     this.#outbound.forgetFlights();
   }
 
-  async #attachFailed(error: unknown): Promise<Problem> {
-    const version = this.#parameters.protocolVersion;
-    const problem = problemOfFailure(error, version);
-    if (problem.type === 'internal') this.#deps.log.error({ err: error, key: this.key }, 'attaching failed');
-    if (problem.type === 'not-owner') {
-      this.#outbound.refuseWaiting(problem);
-      this.#session.setState('offline', stateReason(problem));
-      // The lease of an owner that died ends soon.
-      this.#retryLater(this.#deps.leaseTtlMs / 2);
-    } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {
-      await this.#yield(stateReason(problem));
-    } else if (isWorthRetrying(error, version)) {
-      this.#session.setState('offline', stateReason(problem));
-      this.#saveInBackground();
-      this.#retryLater();
-    } else {
-      await this.#rest('refused', stateReason(problem));
-    }
-    return problem;
-  }
-
-  #onLost(end: LinkEnd, connectedAt: number): void {
-    this.#attachment = null;
-    this.#retry.lived(Date.now() - connectedAt);
-    this.#deps.log.warn({ key: this.key, kind: end.kind, reasonCode: end.reasonCode }, 'connection lost');
-    const reason = stateReason(problemOfEnd(end, this.#parameters.protocolVersion));
-    this.#session.setState('offline', reason);
-    if (this.#isTakeover(end, connectedAt)) {
-      this.#mutex.run(() => this.#yield(reason)).catch((error) => this.#onStoreFailure(error));
-    } else {
-      this.#saveInBackground();
-      this.#retryLater();
-    }
-  }
-
-  #isTakeover(end: LinkEnd, connectedAt: number): boolean {
-    return this.#takeovers.isTakeover(end, { connectedAt, now: Date.now(), version: this.#parameters.protocolVersion });
-  }
-
-  /** Leaves the ClientID to an outsider; one who had the lease meanwhile was none: that is a hand-over. */
-  async #yield(reason: StateReason): Promise<void> {
-    if (this.#finished !== null || this.#attachment !== null) return;
-    const stillOurs = await this.#session.acquire().then(
-      (record) => record === null,
-      () => false,
-    );
-    if (stillOurs) await this.#rest('takenOver', { ...reason, code: 'taken-over' });
-    else this.#retryLater(this.#deps.leaseTtlMs / 2);
-  }
-
-  /** Stays as it is until somebody attaches it. */
-  async #rest(state: 'refused' | 'takenOver', reason: StateReason): Promise<void> {
-    this.#session.setState(state, reason);
-    this.#outbound.refuseWaiting(this.#notUsable());
-    await this.#session.save().catch(() => undefined);
-    await this.release();
-  }
-
   async #applySubscriptions(attachment: Attachment): Promise<void> {
+    const { signal } = this.#attempts;
     try {
-      await applySubscriptions(attachment, {
-        parameters: this.#parameters,
-        session: this.#session,
-        signal: this.#interrupt.signal,
-      });
+      await applySubscriptions(attachment, { parameters: this.#parameters, session: this.#session, signal });
     } catch (error) {
       throw problemOfFailure(error, this.#parameters.protocolVersion);
     }
@@ -341,6 +307,12 @@ export class Connection {
     // Its loss while it is being ended is no loss.
     this.#attachment = null;
     await attachment?.end(ending);
+  }
+
+  /** With DISCONNECT: a store that fails is no reason to publish the Will. */
+  #abandon(): void {
+    this.#attachment?.abandon();
+    this.#attachment = null;
   }
 
   #profile() {
@@ -355,30 +327,7 @@ export class Connection {
       return;
     }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
-    // With DISCONNECT: a store that fails is no reason to publish the Will.
-    this.#attachment?.abandon();
-    this.#attachment = null;
-    this.#session.setState('offline', stateReason(storeProblem(error)));
-    this.#retryLater();
-  }
-
-  /** The status in the store is for other instances to see: the next change will say what a failure did not. */
-  #saveInBackground(): void {
-    this.#session.save().catch((error) => {
-      if (error instanceof StaleEpoch) this.leaseLost();
-    });
-  }
-
-  #notUsable(): Problem {
-    const { state, reason } = this.#session.status;
-    return new Problem('connection-not-usable', {
-      detail: `The Connection is ${state}${reason === null ? '' : `: ${reason.detail}`}. Attach it to try again.`,
-      ...(reason?.reasonCode === undefined ? {} : { reasonCode: reason.reasonCode }),
-      ...(reason?.reason === undefined ? {} : { reason: reason.reason }),
-    });
-  }
-
-  #retryLater(atMostMs?: number): void {
-    if (this.#finished === null) this.#retry.schedule(atMostMs);
+    this.#abandon();
+    this.#wayBack.storeFailed(error);
   }
 }

@@ -7,6 +7,7 @@ import { assignClientId } from './client-ids.ts';
 import { expirySeconds } from './connect-options.ts';
 import type { Connection } from './connection.ts';
 import type { BridgeDependencies } from './dependencies.ts';
+import type { Dialer } from './dial.ts';
 import type { Documents } from './documents.ts';
 import type { Bridge, ValidatedConnection } from './facade.ts';
 import type { Pool } from './pool.ts';
@@ -26,7 +27,7 @@ interface Found {
 
 /** The resource that everything else hangs on: declaring, changing, listing and deleting Connections. */
 export class Connections {
-  readonly #deps: BridgeDependencies;
+  readonly #deps: BridgeDependencies & { dialer: Dialer };
   readonly #documents: Documents;
   readonly #records: Records;
   readonly #pool: Pool;
@@ -34,7 +35,7 @@ export class Connections {
   readonly #removals: Removals;
 
   constructor(
-    dependencies: BridgeDependencies,
+    dependencies: BridgeDependencies & { dialer: Dialer },
     documents: Documents,
     records: Records,
     pool: Pool,
@@ -167,7 +168,8 @@ export class Connections {
 
   /** The document with a ClientID, assigned if it has none, and with the id that defaults to it. */
   async #withClientId(parameters: ConnectionParameters): Promise<ConnectionParameters & { id: string }> {
-    const clientId = parameters.clientId || (await assignClientId(parameters, this.#profile(parameters)));
+    const clientId =
+      parameters.clientId || (await assignClientId(parameters, this.#profile(parameters), this.#deps.dialer));
     return { ...parameters, clientId, id: parameters.id ?? clientId };
   }
 
@@ -244,7 +246,7 @@ export class Connections {
   }
 }
 
-/** The expiry may change at DISCONNECT, but not from zero to something: a Protocol Error. [MQTT-3.14.2-2] */
+/** The expiry may change at DISCONNECT, but not from zero to something: a Protocol Error. [MQTT 5.0 §3.14.2.2.2] */
 function requireExpiryChange(parameters: ConnectionParameters, seconds: number): void {
   if (parameters.protocolVersion !== '5.0') {
     throw new Problem('invalid-request', {
@@ -256,7 +258,7 @@ function requireExpiryChange(parameters: ConnectionParameters, seconds: number):
   }
   if (seconds > 0 && expirySeconds(parameters.sessionExpiryInterval) === 0) {
     throw new Problem('session-expiry-not-allowed', {
-      detail: 'It was zero at CONNECT, and cannot be raised at DISCONNECT [MQTT-3.14.2-2]',
+      detail: 'It was zero at CONNECT, and cannot be raised at DISCONNECT [MQTT 5.0 §3.14.2.2.2]',
     });
   }
 }

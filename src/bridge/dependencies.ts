@@ -42,8 +42,13 @@ export interface BridgeDependencies {
   store: Store;
   brokers: ReadonlyMap<string, BrokerProfile>;
   secretBox: SecretBox;
-  /** Validates a whole Connection document; throws a `Problem` that names every fault. */
-  validate: (document: unknown) => ValidatedConnection;
+  /**
+   * Validates a whole Connection document; throws a `Problem` that names every fault. One that is `stored` has been
+   * validated before: what is slow to judge is not judged again.
+   */
+  validate: (document: unknown, options?: { stored: boolean }) => ValidatedConnection;
+  /** Whether the operator lets a broker send its clients to this URL (Server Reference). */
+  isUrlAllowed: (url: string) => boolean;
   nodeId: string;
   leaseTtlMs: number;
   /** Bytes; a longer inbound payload is kept as an `oversize` record. */

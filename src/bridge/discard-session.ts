@@ -1,7 +1,7 @@
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { connectOptions } from './connect-options.ts';
 import type { BrokerProfile } from './dependencies.ts';
-import { dial, NO_HANDLERS } from './dial.ts';
+import { type Dialer, NO_HANDLERS } from './dial.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
 
 /**
@@ -11,12 +11,13 @@ import { PacketIdentifiers } from './packet-identifiers.ts';
 export async function discardSession(
   parameters: ConnectionParameters,
   profile: BrokerProfile | undefined,
+  dialer: Dialer,
 ): Promise<boolean> {
   const { will: _will, ...clean } = parameters;
   if (clean.protocolVersion === '5.0') clean.sessionExpiryInterval = 0;
   else clean.cleanSession = true;
   try {
-    const link = await dial(
+    const link = await dialer.connect(
       connectOptions(clean, profile, { clean: true, maxPayload: 0 }),
       new PacketIdentifiers(),
       NO_HANDLERS,

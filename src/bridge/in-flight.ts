@@ -4,7 +4,7 @@ import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { FIRST_FAILURE } from '../mqtt/reason-codes.ts';
 import { ExchangeLog, type ExchangeLogOptions } from './exchange-log.ts';
 import { type Flight, Flights } from './flights.ts';
-import type { MqttLink } from './mqtt-client.ts';
+import type { MqttLink } from './mqtt-link.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import type { FlowPacket } from './packet-splitter.ts';
 import { encodeAck, encodeAcks, markDuplicate } from './packets.ts';

@@ -1,15 +1,21 @@
-import { Problem } from '../errors/problem.ts';
+import { Problem, type ProblemDetails } from '../errors/problem.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { isTransientRefusal, reasonName } from '../mqtt/reason-codes.ts';
 import type { StateReason } from '../schemas/connection-view.ts';
+import { toConnack } from './connack.ts';
 import { type LinkEnd, LinkError } from './link-end.ts';
 import { StaleEpoch, StoreUnavailable } from './ports.ts';
 
 /** The name of the code in a CONNACK or DISCONNECT, and what the broker said beside it. */
-function reasonOf(end: LinkEnd, version: ProtocolVersion): { reasonCode: number; reason: string } | null {
-  if (end.reasonCode === undefined) return null;
-  const packet = end.kind === 'refused' ? 'connack' : 'disconnect';
-  return { reasonCode: end.reasonCode, reason: end.reasonString ?? reasonName(packet, end.reasonCode, version) };
+function reasonOf(end: LinkEnd, version: ProtocolVersion): ProblemDetails {
+  const { kind, reasonCode, reasonString, serverReference, userProperties } = end;
+  if (reasonCode === undefined) return {};
+  return {
+    reasonCode,
+    reason: reasonString ?? reasonName(kind === 'refused' ? 'connack' : 'disconnect', reasonCode, version),
+    ...(serverReference === undefined ? {} : { serverReference }),
+    ...(userProperties === undefined ? {} : { userProperties }),
+  };
 }
 
 /** The problem that a caller sees when an attempt to attach ended so. */
@@ -19,13 +25,16 @@ export function problemOfEnd(end: LinkEnd, version: ProtocolVersion): Problem {
     case 'refused':
       return new Problem('broker-refused', {
         ...reason,
-        detail: `The broker refused the connection: ${reason?.reason ?? end.detail}`,
+        detail: `The broker refused the connection: ${reason.reason ?? end.detail}`,
+        ...(end.connack === undefined ? {} : { connack: toConnack(end.connack, version) }),
       });
     case 'forbidden':
       return new Problem('invalid-request', {
         detail: end.detail,
         errors: [{ pointer: '/url', detail: 'Link-local and metadata addresses are never connected to' }],
       });
+    case 'authentication':
+      return new Problem('broker-refused', { detail: end.detail });
     case 'tls':
       return new Problem('tls-failed', { detail: end.detail });
     case 'timeout':
@@ -58,12 +67,14 @@ export function notOwner(): Problem {
 
 /** The same for the `reason` of a state. */
 export function stateReason(problem: Problem): StateReason {
-  const { reasonCode, reason } = problem.details;
+  const { reasonCode, reason, serverReference, userProperties } = problem.details;
   return {
     code: problem.type,
     detail: problem.message,
     ...(reasonCode === undefined ? {} : { reasonCode }),
     ...(reason === undefined ? {} : { reason }),
+    ...(serverReference === undefined ? {} : { serverReference }),
+    ...(userProperties === undefined ? {} : { userProperties }),
   };
 }
 
@@ -71,6 +82,6 @@ export function stateReason(problem: Problem): StateReason {
 export function isWorthRetrying(error: unknown, version: ProtocolVersion): boolean {
   if (error instanceof Problem && error.type === 'connection-not-found') return false;
   if (!(error instanceof LinkError)) return true;
-  if (error.end.kind !== 'refused') return error.end.kind !== 'forbidden';
+  if (error.end.kind !== 'refused') return error.end.kind !== 'forbidden' && error.end.kind !== 'authentication';
   return isTransientRefusal(error.end.reasonCode ?? 0, version);
 }

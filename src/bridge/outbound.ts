@@ -4,7 +4,7 @@ import { PROTOCOLS } from '../mqtt/protocol-version.ts';
 import type { Flight } from './flights.ts';
 import { type FlightSession, InFlight, type InFlightOptions } from './in-flight.ts';
 import { problemOf } from './link-problems.ts';
-import type { MqttLink } from './mqtt-client.ts';
+import type { MqttLink } from './mqtt-link.ts';
 import { encodePublish } from './packets.ts';
 import { handedOver, outcomeUnknown, refusalByVersion } from './publish-answers.ts';
 import { PublishQueue, WaitingPublish } from './publish-queue.ts';

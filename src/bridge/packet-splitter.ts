@@ -1,15 +1,15 @@
 import { Duplex } from 'node:stream';
 import { parser as createParser, type Packet, type Parser } from 'mqtt-packet';
+import type { ProtocolLevel } from '../mqtt/protocol-version.ts';
+import { type FixedHeader, readHeader, writeHeader } from './fixed-header.ts';
 
 /** The packets that carry application messages. */
 export type FlowPacket = Extract<Packet, { cmd: 'publish' | 'puback' | 'pubrec' | 'pubrel' | 'pubcomp' }>;
 /** The packets that are the bridge's own, never seen by the MQTT library. */
-export type OwnPacket = FlowPacket | Extract<Packet, { cmd: 'suback' | 'unsuback' }>;
+export type OwnPacket = FlowPacket | Extract<Packet, { cmd: 'suback' | 'unsuback' | 'pingresp' }>;
 
-/** Control packet types: PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP; SUBACK; UNSUBACK. [MQTT 5.0 §2.1.2] */
-const OWN_TYPES: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 9, 11]);
-
-const LONGEST_LENGTH = 4;
+/** Control packet types: PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP; SUBACK; UNSUBACK; PINGRESP. [MQTT 5.0 §2.1.2] */
+const OWN_TYPES: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 9, 11, 13]);
 
 const CONNACK = 2;
 const PUBLISH = 3;
@@ -21,6 +21,13 @@ export interface SplitterLimits {
   maxPayload: number;
   /** Bytes of a packet that the broker was told not to exceed. [MQTT-3.1.2-24] */
   maximumPacketSize: number;
+}
+
+export interface SplitterOptions {
+  protocolLevel: ProtocolLevel;
+  limits: SplitterLimits;
+  /** Changes the CONNECT packet on its way from the library to the broker. */
+  rewriteConnect?: ((connect: Buffer) => Buffer) | undefined;
 }
 
 /** Lets a receiver hold back what it cannot take. */
@@ -41,9 +48,9 @@ export interface SplitterHandlers {
 
 /**
  * Sits between the transport and the MQTT library as the stream that the library believes to be the transport. Frames
- * of the message flow (PUBLISH and its acknowledgements) and of subscribing are taken out and parsed for the bridge; all
- * others pass through untouched. That is what lets the bridge store in groups before it acknowledges, at any QoS, while
- * the library keeps CONNECT, AUTH, PING and what the broker says in DISCONNECT.
+ * of the message flow (PUBLISH and its acknowledgements), of subscribing and of Keep Alive are taken out and parsed for
+ * the bridge; all others pass through. That is what lets the bridge store in groups before it acknowledges, at any QoS,
+ * while the library keeps CONNECT, AUTH and what the broker says in DISCONNECT.
  */
 export class PacketSplitter extends Duplex implements FlowControl {
   readonly #transport: Duplex;
@@ -57,17 +64,23 @@ export class PacketSplitter extends Duplex implements FlowControl {
   #failed = false;
   #connackPassed = false;
   readonly #limits: SplitterLimits;
+  #rewriteConnect: ((connect: Buffer) => Buffer) | null;
   /** A PUBLISH under way that is longer than what is kept of one. */
   #long: LongPublish | null = null;
   /** Bytes cut from the packet that is being parsed. */
   #cut = 0;
 
-  constructor(transport: Duplex, protocolVersion: number, limits: SplitterLimits, handlers: SplitterHandlers) {
+  constructor(
+    transport: Duplex,
+    { protocolLevel, limits, rewriteConnect }: SplitterOptions,
+    handlers: SplitterHandlers,
+  ) {
     super({ allowHalfOpen: false });
     this.#transport = transport;
     this.#handlers = handlers;
     this.#limits = limits;
-    this.#parser = createParser({ protocolVersion });
+    this.#rewriteConnect = rewriteConnect ?? null;
+    this.#parser = createParser({ protocolVersion: protocolLevel });
     this.#parser.on('packet', (packet: Packet) => handlers.onPacket(packet as OwnPacket, this.#cut));
     this.#parser.on('error', (error: Error) => this.#fail(error));
     transport.on('data', (chunk: Buffer) => this.#split(chunk));
@@ -98,6 +111,10 @@ export class PacketSplitter extends Duplex implements FlowControl {
 
   resumeReading(): void {
     this.#transport.resume();
+  }
+
+  get isReading(): boolean {
+    return !this.#transport.isPaused();
   }
 
   #split(chunk: Buffer): void {
@@ -154,7 +171,7 @@ export class PacketSplitter extends Duplex implements FlowControl {
   }
 
   /** Whether a packet of that header may come now; ends the connection when not. */
-  #admits(type: number, mine: boolean, { length, remaining }: { length: number; remaining: number }): boolean {
+  #admits(type: number, mine: boolean, { length, remaining }: FixedHeader): boolean {
     if (type === CONNACK) this.#connackPassed = true;
     if (mine && !this.#connackPassed) this.#fail(new Error('A packet came before CONNACK [MQTT-3.2.0-1]'));
     if (length + remaining > this.#limits.maximumPacketSize) {
@@ -201,7 +218,10 @@ export class PacketSplitter extends Duplex implements FlowControl {
     this.#forward(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
   }
 
-  #forward(bytes: Buffer, done: (error?: Error | null) => void): void {
+  #forward(given: Buffer, done: (error?: Error | null) => void): void {
+    // The library corks the stream while it writes a packet: CONNECT, which is its first, comes in one piece.
+    const bytes = this.#rewriteConnect?.(given) ?? given;
+    this.#rewriteConnect = null;
     // After `endWith` the library may still want to ping.
     if (!this.#transport.writable) done();
     else if (this.#transport.write(bytes)) done();
@@ -218,33 +238,9 @@ export class PacketSplitter extends Duplex implements FlowControl {
   }
 }
 
-/** The fixed header at an offset: its own length and the Remaining Length. [MQTT 5.0 §2.1.4] */
-function readHeader(bytes: Buffer, start: number): { length: number; remaining: number } | 'incomplete' | 'malformed' {
-  let remaining = 0;
-  for (let index = 0; index < LONGEST_LENGTH; index += 1) {
-    const byte = bytes[start + 1 + index];
-    if (byte === undefined) return 'incomplete';
-    remaining += (byte & 0x7f) * 128 ** index;
-    if (byte < 0x80) return { length: index + 2, remaining };
-  }
-  return 'malformed';
-}
-
 interface LongPublish {
   firstByte: number;
   kept: Buffer[];
   keptBytes: number;
   cut: number;
-}
-
-/** A fixed header. [MQTT 5.0 §1.5.5] */
-function writeHeader(firstByte: number, remaining: number): Buffer {
-  const header = [firstByte];
-  let rest = remaining;
-  do {
-    const more = rest > 127 ? 0x80 : 0;
-    header.push((rest % 128) | more);
-    rest = Math.floor(rest / 128);
-  } while (rest > 0);
-  return Buffer.from(header);
 }

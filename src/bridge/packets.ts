@@ -1,5 +1,6 @@
 import { generate, type IPublishPacket } from 'mqtt-packet';
 import type { IncomingMessage, MessageProperties, OutgoingMessage, UserProperties } from '../mqtt/message.ts';
+import { readHeader, writeHeader } from './fixed-header.ts';
 import type { FlowPacket } from './packet-splitter.ts';
 
 /** First bytes of the fixed headers; PUBREL's reserved flags are 0b0010. [MQTT-3.6.1-1] */
@@ -22,6 +23,32 @@ export function encodeAcks(acks: readonly { command: AckCommand; packetId: numbe
     at += 4;
   }
   return bytes;
+}
+
+export const PINGREQ = Buffer.from([0xc0, 0]);
+
+/** Bytes of Protocol Name and Protocol Level before the Connect Flags. [MQTT 5.0 §3.1.2] */
+const BEFORE_CONNECT_FLAGS = 7;
+const USER_NAME_FLAG = 0x80;
+/** An empty User Name: its length. */
+const EMPTY_STRING_BYTES = 2;
+
+/**
+ * MQTT 5.0 lets a password stand without a user name; the packet library does not. It is given an empty user name, which
+ * this takes out of CONNECT again: the two bytes before the password, which is last. [MQTT 5.0 §3.1.2.9, §3.1.3]
+ */
+export function withoutUserName(connect: Buffer, passwordBytes: number): Buffer {
+  const header = readHeader(connect, 0);
+  if (typeof header === 'string') throw new Error('CONNECT did not come in one piece');
+  const body = Buffer.from(connect.subarray(header.length));
+  body[BEFORE_CONNECT_FLAGS] = (body[BEFORE_CONNECT_FLAGS] ?? 0) & ~USER_NAME_FLAG;
+  const password = body.length - passwordBytes - 2;
+  const remaining = body.length - EMPTY_STRING_BYTES;
+  return Buffer.concat([
+    writeHeader(connect[0] ?? 0, remaining),
+    body.subarray(0, password - EMPTY_STRING_BYTES),
+    body.subarray(password),
+  ]);
 }
 
 export function encodeDisconnect(
@@ -123,12 +150,23 @@ function asBuffer(bytes: Uint8Array | string): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Those of PUBLISH that the packet library collects when they repeat, although that is a Protocol Error. */
+const SINGLE_PROPERTIES = [
+  'payloadFormatIndicator',
+  'messageExpiryInterval',
+  'contentType',
+  'responseTopic',
+  'correlationData',
+] as const;
+
 /** What makes an arrived packet of the message flow a Protocol Error; null for a sound one. */
 export function protocolErrorOf(packet: FlowPacket): string | null {
   if (packet.cmd !== 'publish') return null;
-  // No Topic Alias is ever offered, so that an empty topic has no meaning. [MQTT-3.1.2-26]
+  // No Topic Alias is ever offered, so that an empty topic has no meaning. [MQTT-3.1.2-27]
   if (packet.topic === '') return 'PUBLISH without a topic';
   if (/[+#\0]/.test(packet.topic)) return 'PUBLISH with a wildcard or NUL in its topic [MQTT-3.3.2-2]';
   if (packet.qos > 0 && !packet.messageId) return 'PUBLISH without a packet identifier [MQTT-2.2.1-4]';
+  const repeated = SINGLE_PROPERTIES.find((name) => Array.isArray(packet.properties?.[name]));
+  if (repeated !== undefined) return `PUBLISH with a repeated ${repeated} [MQTT 5.0 §3.3.2.3]`;
   return null;
 }

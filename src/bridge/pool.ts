@@ -1,10 +1,15 @@
 import { Connection, type ConnectionDependencies } from './connection.ts';
 import type { BridgeDependencies } from './dependencies.ts';
+import type { Dialer } from './dial.ts';
 import type { Documents } from './documents.ts';
 import type { ConnectionRecord, Key, Lease } from './ports.ts';
+import { Turns } from './turns.ts';
 
 /** Leases are renewed at a third of their time, so that two renewals may fail. */
 const RENEWALS_PER_LEASE = 3;
+
+/** Connections that are being attached to one broker at the same time. */
+const ATTACHING_AT_ONCE = 100;
 
 /** The Connections that are alive in this process, and their leases. */
 export class Pool {
@@ -13,8 +18,9 @@ export class Pool {
   readonly #byId = new Map<string, Connection>();
   #renewal: NodeJS.Timeout | undefined;
 
-  constructor(dependencies: BridgeDependencies, documents: Documents) {
-    this.#deps = { ...dependencies, readParameters: (record) => documents.read(record) };
+  constructor(dependencies: BridgeDependencies, documents: Documents, dialer: Dialer) {
+    const turns = new Turns(ATTACHING_AT_ONCE);
+    this.#deps = { ...dependencies, dialer, turns, readParameters: (record) => documents.read(record) };
   }
 
   get(key: Key): Connection | undefined {

@@ -7,10 +7,10 @@ import { type ConnectionParameters, DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE 
 import { backoffMs } from './backoff.ts';
 import { connectOptions } from './connect-options.ts';
 import type { BrokerProfile } from './dependencies.ts';
-import { dial } from './dial.ts';
+import type { Dialer } from './dial.ts';
 import { LinkError } from './link-end.ts';
 import { problemOfFailure } from './link-problems.ts';
-import type { LinkHandlers, MqttLink } from './mqtt-client.ts';
+import type { LinkHandlers, MqttLink } from './mqtt-link.ts';
 import { Outbound } from './outbound.ts';
 import { PacketIdentifiers } from './packet-identifiers.ts';
 import type { FlowPacket } from './packet-splitter.ts';
@@ -45,6 +45,7 @@ const NOTHING_ARRIVES: PooledInbound = { maxPayload: 0, onPublish: () => undefin
  */
 export class PooledClient {
   readonly #profile: BrokerProfile;
+  readonly #dialer: Dialer;
   readonly #inbound: PooledInbound;
   readonly #identifiers = new PacketIdentifiers();
   #version: ProtocolVersion = '5.0';
@@ -61,8 +62,9 @@ export class PooledClient {
   #nextAttemptAt = 0;
   readonly #stopping = new AbortController();
 
-  constructor(profile: BrokerProfile, inbound: PooledInbound = NOTHING_ARRIVES) {
+  constructor(profile: BrokerProfile, dialer: Dialer, inbound: PooledInbound = NOTHING_ARRIVES) {
     this.#profile = profile;
+    this.#dialer = dialer;
     this.#inbound = inbound;
     this.#outbound = new Outbound({
       exchanges: NO_EXCHANGES,
@@ -128,7 +130,7 @@ export class PooledClient {
   }
 
   #countFailure(): void {
-    this.#nextAttemptAt = performance.now() + Math.min(backoffMs(this.#failures), LONGEST_PAUSE_MS);
+    this.#nextAttemptAt = performance.now() + backoffMs(this.#failures, LONGEST_PAUSE_MS);
     this.#failures += 1;
   }
 
@@ -146,7 +148,7 @@ export class PooledClient {
   }
 
   async #connectAs(version: ProtocolVersion): Promise<MqttLink> {
-    const link = await dial(
+    const link = await this.#dialer.connect(
       connectOptions(throwAway(version), this.#profile, {
         clean: true,
         maxPayload: this.#inbound.maxPayload,

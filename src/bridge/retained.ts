@@ -2,13 +2,16 @@ import { Problem } from '../errors/problem.ts';
 import type { IncomingMessage } from '../mqtt/message.ts';
 import { FIRST_FAILURE, reasonName } from '../mqtt/reason-codes.ts';
 import { compileFilter } from '../mqtt/topics.ts';
+import type { Granted } from '../schemas/subscription.ts';
 import type { BrokerProfile } from './dependencies.ts';
+import type { Dialer } from './dial.ts';
 import type { RetainedPage } from './facade.ts';
 import { problemOfFailure } from './link-problems.ts';
-import type { MqttLink } from './mqtt-client.ts';
+import type { MqttLink } from './mqtt-link.ts';
 import type { FlowPacket } from './packet-splitter.ts';
 import { encodeAck, toIncomingMessage } from './packets.ts';
 import { PooledClient } from './pooled-client.ts';
+import { readServerLimits, subscriptionRefusal } from './server-limits.ts';
 
 /** MQTT has no end mark for retained messages: this long without one after SUBACK, in milliseconds, counts as the end. */
 const QUIET_MS = 150;
@@ -43,9 +46,9 @@ export class RetainedReader {
   readonly #running = new Map<string, Promise<Collected>>();
   readonly #next = new Map<string, Promise<Collected>>();
 
-  constructor(profile: BrokerProfile, maxPayload: number) {
+  constructor(profile: BrokerProfile, dialer: Dialer, maxPayload: number) {
     this.#maxPayload = maxPayload;
-    this.#client = new PooledClient(profile, {
+    this.#client = new PooledClient(profile, dialer, {
       maxPayload,
       onPublish: (packet, link, cut) => this.#onPacket(packet, link, cut),
     });
@@ -104,6 +107,8 @@ export class RetainedReader {
 
   async #collect(filter: string, timeoutMs: number): Promise<Collected> {
     const link = await this.#client.link();
+    const unavailable = subscriptionRefusal({ filter, qos: 2 }, readServerLimits(link.connack));
+    if (unavailable !== null) throw refusal(unavailable);
     let reading: Reading | undefined;
     const ended = new Promise<boolean>((finish) => {
       const exact = !/[+#]/.test(filter);
@@ -118,12 +123,7 @@ export class RetainedReader {
       const subscribing = link.subscribe([entry]).catch((error) => Promise.reject(problemOfFailure(error, '5.0')));
       const [code = FIRST_FAILURE] = await Promise.race([subscribing, ended.then(() => [0])]);
       if (code >= FIRST_FAILURE) {
-        const reason = reasonName('suback', code, '5.0');
-        throw new Problem('broker-refused', {
-          detail: `The broker refused the filter: ${reason}`,
-          reasonCode: code,
-          reason,
-        });
+        throw refusal({ reasonCode: code, reason: reasonName('suback', code, '5.0') });
       }
       this.#restartQuiet(reading);
       const complete = await ended;
@@ -144,7 +144,7 @@ export class RetainedReader {
       return;
     }
     if (packet.qos > 0) link.write(encodeAck(packet.qos === 1 ? 'puback' : 'pubrec', packetId));
-    // Without Retain As Published the flag is set only on what is sent because of the subscription. [MQTT-3.3.1-8]
+    // Without Retain As Published the flag is set only on what is sent because of the subscription. [MQTT-3.3.1-12]
     if (!packet.retain) return;
     const message = toIncomingMessage(packet, Date.now(), { maxPayload: this.#maxPayload, cut });
     for (const reading of this.#readings) {
@@ -165,4 +165,8 @@ export class RetainedReader {
     clearTimeout(reading.quiet);
     reading.quiet = setTimeout(() => reading.finish(true), QUIET_MS);
   }
+}
+
+function refusal({ reasonCode, reason }: Pick<Granted, 'reasonCode' | 'reason'>): Problem {
+  return new Problem('broker-refused', { detail: `The broker refused the filter: ${reason}`, reasonCode, reason });
 }

@@ -14,10 +14,15 @@ export class Retry {
   }
 
   /** Tries again after a back-off that grows with each call, at the latest after so many milliseconds. */
-  schedule(atMostMs = Number.POSITIVE_INFINITY): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#attempt, Math.min(backoffMs(this.#failures), atMostMs));
+  backOff(atMostMs?: number): void {
+    this.after(backoffMs(this.#failures, atMostMs));
     this.#failures += 1;
+  }
+
+  /** Tries again after so many milliseconds, and not when it was to before. */
+  after(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#attempt, ms);
   }
 
   cancel(): void {

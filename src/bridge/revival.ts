@@ -8,7 +8,7 @@ import type { Removals } from './removals.ts';
 import { readStatus } from './session-status.ts';
 
 const PAGE = 200;
-/** CONNECTs under way at the same time after a start: a broker that comes back should not meet thousands at once. */
+/** Connections that are loaded at the same time after a start. */
 const CONCURRENCY = 50;
 
 /** Brings back after a start what was there before: attaches, clears away what a crash left, finishes deletions. */
@@ -70,8 +70,8 @@ export class Revival {
     for (const record of queue) {
       const connection = await this.#obtain(record);
       if (this.#stopping.signal.aborted) return;
-      // What fails from here on, the Connection itself tries again.
-      await connection?.attach().catch(() => undefined);
+      // From here on it waits for its turn at its broker, and tries again by itself; one broker holds up no other.
+      connection?.attach().catch(() => undefined);
     }
   }
 

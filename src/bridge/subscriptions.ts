@@ -40,13 +40,15 @@ export class Subscriptions {
     return { applied, results };
   }
 
+  /** Resolves after UNSUBACK; of a detached Connection, the subscription ends at the next attach. */
   async remove(id: string, filter: string): Promise<void> {
     const record = await this.#records.require(id);
     if (!this.#documents.read(record).subscriptions?.some((known) => known.filter === filter)) {
       throw new Problem('subscription-not-found', { detail: `The Connection has no subscription to ${filter}` });
     }
     await this.#drop(record, new Set([filter]));
-    if ((await this.#pool.obtain(record)).isSubscribed(filter)) {
+    const connection = await this.#pool.obtain(record);
+    if (connection.status.state === 'online' && connection.isSubscribed(filter)) {
       throw new Problem('broker-refused', {
         detail: 'The broker did not end the subscription; it will be asked again',
       });

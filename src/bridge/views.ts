@@ -76,7 +76,7 @@ export class Views {
     // An assigned ClientID is judged as the caller wrote it: not at all.
     const asWritten = record.assigned ? { ...document, clientId: '' } : document;
     try {
-      return this.#deps.validate(asWritten).warnings;
+      return this.#deps.validate(asWritten, { stored: true }).warnings;
     } catch {
       // The operator's rules changed since: the next PUT will name the fault.
       return [];

@@ -13,6 +13,11 @@ export interface ProblemDetails {
   /** MQTT's reason code and reason string, when a broker's answer is the cause. */
   reasonCode?: number;
   reason?: string;
+  /** The CONNACK that refused, as the API shows it. */
+  connack?: object;
+  /** What the broker's DISCONNECT said beside its reason. */
+  serverReference?: string;
+  userProperties?: Record<string, string[]>;
   errors?: Fault[];
   /** Seconds for `Retry-After`. */
   retryAfter?: number;
@@ -37,15 +42,12 @@ export class Problem extends Error {
 
   /** The members of the problem document. */
   toJSON(): Record<string, unknown> {
-    const { detail, reasonCode, reason, errors } = this.details;
+    const { retryAfter: _header, cause: _ours, ...shown } = this.details;
     return {
       type: `/problems/${this.type}`,
       title: PROBLEMS[this.type].title,
       status: this.status,
-      ...(detail === undefined ? {} : { detail }),
-      ...(reasonCode === undefined ? {} : { reasonCode }),
-      ...(reason === undefined ? {} : { reason }),
-      ...(errors === undefined ? {} : { errors }),
+      ...shown,
     };
   }
 }

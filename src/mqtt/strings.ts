@@ -31,13 +31,14 @@ export function isLongerThan(text: string, limit: number): boolean {
   return text.length * 3 > limit && Buffer.byteLength(text) > limit;
 }
 
+const CONSEQUENCE = 'for which a broker may close the connection, as Mosquitto does';
+
 /** What a string SHOULD NOT contain, because a receiver may close the connection for it; null when there is nothing. */
 export function stringCaution(text: string): string | null {
   for (const character of text) {
     const point = character.codePointAt(0) ?? 0;
-    if (isControl(point)) return `contains the control character ${notation(point)}, for which a broker may disconnect`;
-    if (isNonCharacter(point))
-      return `contains the non-character ${notation(point)}, for which a broker may disconnect`;
+    if (isControl(point)) return `contains the control character ${notation(point)}, ${CONSEQUENCE}`;
+    if (isNonCharacter(point)) return `contains the non-character ${notation(point)}, ${CONSEQUENCE}`;
   }
   return null;
 }

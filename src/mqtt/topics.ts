@@ -33,6 +33,11 @@ export function isShared(filter: string): boolean {
   return filter.startsWith(SHARE);
 }
 
+/** Whether a valid Topic Filter, shared or not, has a wildcard. */
+export function hasWildcard(filter: string): boolean {
+  return /[+#]/.test(filter);
+}
+
 /** The parts of a valid shared filter; null for a filter that is not shared. */
 export function parseShared(filter: string): SharedFilter | null {
   if (!isShared(filter)) return null;

@@ -11,7 +11,7 @@ const detachment = z
   .strictObject({
     sessionExpiryInterval: sessionExpiryInterval
       .optional()
-      .describe('MQTT 5.0: how long the session is kept from now on. [MQTT-3.1.2-23]'),
+      .describe('MQTT 5.0: how long the session is kept from now on. [MQTT 5.0 §3.14.2.2.2]'),
     will: z.literal('send', { error: '`will` is "send"' }).optional().describe('Let the broker publish the Will.'),
   })
   .optional()

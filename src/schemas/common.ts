@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Problem } from '../errors/problem.ts';
+import { connack } from './connack.ts';
 
 /** Bytes of UTF-8 in an `id`: its `~base64url` form then fits into a path of 2048 characters. */
 export const MAX_ID_BYTES = 1024;
@@ -8,7 +9,10 @@ const fault = z
   .object({
     pointer: z.string().describe('JSON pointer into the body, or `?name` for a parameter.'),
     detail: z.string(),
-    reference: z.string().optional().describe('The clause that says so, e.g. `MQTT-3.1.2-24`.'),
+    reference: z
+      .string()
+      .optional()
+      .describe('The clause that says so, e.g. `MQTT-3.1.2-24`: of MQTT 5.0, or of 3.1.1 for what only 3.x forbids.'),
   })
   .meta({ id: 'Fault' });
 
@@ -21,6 +25,9 @@ export const problem = z
     detail: z.string().optional(),
     reasonCode: z.int().optional().describe('MQTT’s reason code, when a broker’s answer is the cause.'),
     reason: z.string().optional().describe('The reason code’s name, or the broker’s Reason String.'),
+    connack: connack.optional().describe('The CONNACK that refused the connection, whole.'),
+    serverReference: z.string().optional().describe('Where else the broker’s DISCONNECT said to go. [MQTT 5.0 §4.11]'),
+    userProperties: z.record(z.string(), z.array(z.string())).optional().describe('Those of the broker’s DISCONNECT.'),
     errors: z.array(fault).optional().describe('Every fault of the request.'),
   })
   .describe('RFC 9457 problem details.')

@@ -28,7 +28,7 @@ export const connectProperties = z
       )
         .optional()
         .describe(
-          'Bytes of the largest packet that the broker may send, 1–4294967295; absent: no limit. [MQTT-3.1.2-24]',
+          'Bytes of the largest packet that the broker may send, 1–4294967295; absent: no limit. It drops longer ones in silence. [MQTT-3.1.2-24] [MQTT-3.1.2-25]',
         )
         .meta({ examples: [262144] }),
       requestResponseInformation: flag('Request Response Information is true or false [MQTT 5.0 §3.1.2.11.6]')

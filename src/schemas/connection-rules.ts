@@ -16,6 +16,7 @@ import { credentialRules } from './rules/credentials.ts';
 import { identityRules } from './rules/identity.ts';
 import { networkRules } from './rules/network.ts';
 import { notYetRules } from './rules/not-yet.ts';
+import { packetSizeRules } from './rules/packet-size.ts';
 import type { ConnectionContext, ConnectionRule } from './rules/rule.ts';
 import { sessionRules } from './rules/session.ts';
 import { subscriptionRules } from './rules/subscriptions.ts';
@@ -30,6 +31,7 @@ const RULES: readonly ConnectionRule[] = [
   sessionRules,
   willRules,
   connectPropertyRules,
+  packetSizeRules,
   networkRules,
   subscriptionRules,
   notYetRules,
@@ -50,7 +52,7 @@ export function validateConnection(
   if (part !== undefined) for (const rule of RULES) rule(part, context, report);
   report.throwIfFaulty();
   if (!parsed.success) throw parsed.error;
-  if (!context.quicAvailable && asksForQuic(parsed.data.url)) {
+  if (asksForQuic(parsed.data.url) && !context.quicAvailable) {
     throw new Problem('not-available-here', {
       detail: 'QUIC needs its optional package, which is not installed here. Nothing falls back to TCP in silence.',
     });

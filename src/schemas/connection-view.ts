@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { connack } from './connack.ts';
 import { connectProperties } from './connect-properties.ts';
 import { connectionParameters, sessionExpiryInterval } from './connection.ts';
 import { tls, websocket } from './network.ts';
 import { subscriptionView } from './subscription.ts';
 
+export type { Connack } from './connack.ts';
 export { type Granted, type SubscriptionView, subscriptionView } from './subscription.ts';
 
 export const CONNECTION_STATES = ['connecting', 'online', 'offline', 'parked', 'refused', 'takenOver'] as const;
@@ -40,6 +42,8 @@ export const stateReason = z
     detail: z.string(),
     reasonCode: z.int().optional().describe('MQTT’s reason code (CONNACK, DISCONNECT), or the 3.x return code.'),
     reason: z.string().optional().describe('The reason code’s name, or the broker’s Reason String.'),
+    serverReference: z.string().optional().describe('Where else the broker’s DISCONNECT said to go. [MQTT 5.0 §4.11]'),
+    userProperties: z.record(z.string(), z.array(z.string())).optional().describe('Those of the broker’s DISCONNECT.'),
   })
   .meta({
     id: 'StateReason',
@@ -51,42 +55,6 @@ export const stateReason = z
         reason: 'Not authorized',
       },
     ],
-  });
-
-/** Properties of CONNACK as the broker sent them. [MQTT 5.0 §3.2.2.3] */
-export const connackProperties = z
-  .object({
-    sessionExpiryInterval: z.int(),
-    receiveMaximum: z.int(),
-    maximumQoS: z.int(),
-    retainAvailable: z.boolean(),
-    maximumPacketSize: z.int(),
-    assignedClientIdentifier: z.string(),
-    topicAliasMaximum: z.int(),
-    reasonString: z.string(),
-    userProperties: z.record(z.string(), z.array(z.string())),
-    wildcardSubscriptionAvailable: z.boolean(),
-    subscriptionIdentifiersAvailable: z.boolean(),
-    sharedSubscriptionAvailable: z.boolean(),
-    serverKeepAlive: z.int(),
-    responseInformation: z.string(),
-    serverReference: z.string(),
-    authenticationMethod: z.string(),
-    authenticationData: z.string().meta({ contentEncoding: 'base64' }),
-  })
-  .partial()
-  .describe('The properties that the broker sent, all of them; empty on 3.x.');
-
-export const connack = z
-  .object({
-    sessionPresent: z.boolean().describe('Whether the broker had kept the session. [MQTT-3.2.2-2]'),
-    reasonCode: z.int().describe('The reason code, or the return code on 3.x.'),
-    reason: z.string().describe('The reason code’s name, or the broker’s Reason String.'),
-    properties: connackProperties,
-  })
-  .meta({
-    id: 'Connack',
-    examples: [{ sessionPresent: true, reasonCode: 0, reason: 'Success', properties: { serverKeepAlive: 60 } }],
   });
 
 /** The document as stored: its secrets are named in `secrets` and never shown; subscriptions have their own member. */
@@ -166,7 +134,5 @@ export const connectionList = z
 export type ConnectionState = (typeof CONNECTION_STATES)[number];
 export type Warning = z.output<typeof warning>;
 export type StateReason = z.output<typeof stateReason>;
-export type Connack = z.output<typeof connack>;
-export type ConnackProperties = z.output<typeof connackProperties>;
 export type ParametersView = z.output<typeof parametersView>;
 export type ConnectionView = z.output<typeof connectionView>;

@@ -119,7 +119,7 @@ export const connectionParameters = z
       )
         .default(DEFAULT_KEEP_ALIVE)
         .describe(
-          'Keep Alive in seconds, 0–65535, 0 = off; default 60. The broker’s Server Keep Alive wins. [MQTT-3.1.2-21]',
+          'Keep Alive in seconds, 0–65535, 0 = off; default 60. The broker’s Server Keep Alive wins. [MQTT-3.1.2-20] [MQTT-3.1.2-21]',
         ),
       cleanStart: flag('Clean Start is true or false [MQTT 5.0 §3.1.2.4]')
         .optional()

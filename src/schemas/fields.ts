@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { MAX_FOUR_BYTE_INTEGER } from '../mqtt/limits.ts';
+import type { UserProperties } from '../mqtt/message.ts';
 
 /** A JSON integer from `min` to `max`. */
 export function integer(min: number, max: number, sentence: string) {
@@ -40,28 +41,44 @@ export const payload = z
 
 const USER_PROPERTIES =
   'User Properties are an object whose values are strings, or arrays of strings for repeated names [MQTT 5.0 §1.5.7]';
+const STRINGS = { type: 'array', items: { type: 'string' } } as const;
 
-/** Names may repeat in MQTT: one value is a string, several are an array. Always arrays once validated. */
-export const userProperties = z
-  .codec(
-    z.record(
-      z.string(),
-      z.union([z.string(), z.array(z.string({ error: USER_PROPERTIES }))], { error: USER_PROPERTIES }),
-      { error: USER_PROPERTIES },
-    ),
-    z.record(z.string(), z.array(z.string())),
-    {
-      decode: (given) =>
-        Object.fromEntries(
-          Object.entries(given).map(([name, values]) => [name, typeof values === 'string' ? [values] : values]),
-        ),
-      encode: (values) => values,
-    },
-  )
+/** User Properties as a caller writes them: one value is a string, several of one name are an array. */
+type UserPropertiesInput = Record<string, string | string[]>;
+
+/**
+ * Names may repeat in MQTT. Always arrays once validated. No `z.record`, which drops the name `__proto__`: MQTT has no
+ * special names.
+ */
+export const userProperties = (
+  z.codec(
+    z.unknown().meta({ type: 'object', additionalProperties: { anyOf: [{ type: 'string' }, STRINGS] } }),
+    z.unknown().meta({ type: 'object', additionalProperties: STRINGS }),
+    { decode: (given, { issues }) => readUserProperties(given, issues), encode: (values) => values },
+  ) as z.ZodType<UserProperties, UserPropertiesInput>
+)
   .describe(
     'User Properties (MQTT 5.0): a value, or an array of values where the name repeats. Order is kept per name.',
   )
   .meta({ examples: [{ unit: 'celsius', tag: ['a', 'b'] }] });
+
+function readUserProperties(given: unknown, issues: z.core.$ZodRawIssue[]): UserProperties {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    issues.push({ code: 'custom', input: given, message: USER_PROPERTIES });
+    return {};
+  }
+  const read = Object.entries(given).map(([name, value]): [string, string[]] => {
+    const values: unknown = typeof value === 'string' ? [value] : value;
+    if (isStrings(values)) return [name, values];
+    issues.push({ code: 'custom', input: value, path: [name], message: USER_PROPERTIES });
+    return [name, []];
+  });
+  return Object.fromEntries(read);
+}
+
+function isStrings(values: unknown): values is string[] {
+  return Array.isArray(values) && values.every((value) => typeof value === 'string');
+}
 
 /** The PUBLISH properties that an application sets, in a message and in a Will alike. [MQTT 5.0 §3.3.2.3, §3.1.3.2] */
 export const publishProperties = {

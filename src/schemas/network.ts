@@ -9,11 +9,11 @@ export const tls = z
     {
       ca: text('`tls.ca` is a string of PEM certificates')
         .optional()
-        .describe('PEM: the certificate authorities to trust in place of the system’s.')
+        .describe('PEM: the certificate authorities to trust in place of Node’s and the operator’s.')
         .meta({ examples: [PEM_EXAMPLE] }),
       cert: text('`tls.cert` is a string of PEM certificates')
         .optional()
-        .describe('PEM: the client’s certificate chain; with `key`.')
+        .describe('PEM: the client’s certificate chain, its own first; with `key`.')
         .meta({ examples: [PEM_EXAMPLE] }),
       key: text('`tls.key` is a string of PEM').optional().describe('PEM: the private key of `cert`. Never answered.'),
       passphrase: text('`tls.passphrase` is a string').optional().describe('Decrypts `key`. Never answered.'),
@@ -27,7 +27,9 @@ export const tls = z
         })
         .min(1, { error: '`tls.alpn` has at least one protocol [RFC 7301 §3.1]' })
         .optional()
-        .describe('ALPN protocol names of 1–255 bytes, in order of preference. [RFC 7301 §3.1]')
+        .describe(
+          'ALPN protocol names of 1–255 bytes, in order of preference; AWS IoT Core on port 443 needs `x-amzn-mqtt-ca`. [RFC 7301 §3.1]',
+        )
         .meta({ examples: [['mqtt']] }),
       rejectUnauthorized: flag('`tls.rejectUnauthorized` is true or false')
         .default(true)

@@ -70,8 +70,14 @@ export const subscriptionBody = z
 export const granted = z
   .object({
     qos: qos.nullable().describe('The QoS granted; null when the broker refused.'),
-    reasonCode: z.int().min(0).max(255).describe('SUBACK’s reason code, or its return code on 3.x.'),
-    reason: z.string().describe('The reason code’s name, or the broker’s Reason String.'),
+    reasonCode: z
+      .int()
+      .min(0)
+      .max(255)
+      .describe(
+        'SUBACK’s reason code, or its return code on 3.x. A filter that CONNACK rules out is not sent, and has the code that the broker would close the connection with: 0x95, 0x9E, 0xA1, 0xA2.',
+      ),
+    reason: z.string().describe('The reason code’s name.'),
   })
   .meta({ id: 'Granted', examples: [{ qos: 1, reasonCode: 1, reason: 'Granted QoS 1' }] });
 

@@ -23,6 +23,8 @@ export async function createTestBridge(options: {
   maxPayload?: number;
   nodeId?: string;
   leaseTtlMs?: number;
+  /** Where brokers may send their clients; nowhere when not said. */
+  isUrlAllowed?: (url: string) => boolean;
 }): Promise<TestBridge> {
   const store = options.store ?? (await openSqliteStore({ path: ':memory:' }));
   const maxPayload = options.maxPayload ?? 1024 * 1024;
@@ -31,6 +33,7 @@ export async function createTestBridge(options: {
     brokers: new Map([['default', { urls: [options.url], ...options.profile }]]),
     secretBox: createSecretBox([Buffer.alloc(32, 7)]),
     validate: valid,
+    isUrlAllowed: options.isUrlAllowed ?? (() => false),
     nodeId: options.nodeId ?? 'test',
     leaseTtlMs: options.leaseTtlMs ?? 15_000,
     maxPayload,
@@ -48,10 +51,11 @@ export function valid(document: unknown): ValidatedConnection {
   return validateConnection(document, {
     brokers: new Set(['default']),
     urlAllowed: () => null,
+    plaintextBrokers: new Set(),
     requireTls: false,
     allowInsecureTls: false,
     defaultHold: 'always',
-    quicAvailable: false,
+    quicAvailable: true,
     maxPayload: 1024 * 1024,
   });
 }

@@ -56,7 +56,10 @@ describe('TLS', () => {
   it.each<Listener>(['tls', 'wss'])('does not trust a broker of an unknown CA, over %s', async (listener) => {
     const answer = await open({ id: 'unknown-ca', url: broker.over(listener).url });
     expect(answer.status).toBe(502);
-    expect(answer.json).toMatchObject({ type: '/problems/tls-failed', detail: expect.stringMatching(/certificate/i) });
+    expect(answer.json).toMatchObject({
+      type: '/problems/tls-failed',
+      detail: expect.stringMatching(/broker’s certificate/),
+    });
     expect((await bridge.request('GET', '/v1/connections/unknown-ca')).status).toBe(404);
   });
 
@@ -168,9 +171,15 @@ describe('the network under it', () => {
     expect(answer.json).toMatchObject({ errors: [{ pointer: expect.stringMatching(/^\/url/) }] });
   });
 
-  it('tells that QUIC is not there, and does not fall back to TCP', async () => {
-    const answer = await open({ id: 'quic', url: broker.url.replace('mqtt:', 'quic:') });
-    expect(answer.status).toBe(501);
-    expect(answer.json).toMatchObject({ type: '/problems/not-available-here' });
+  it('does not fall back to TCP where there is no QUIC', async () => {
+    const before = broker.log();
+    const answer = await open({ id: 'quic', url: broker.url.replace('mqtt:', 'quic:'), connectTimeout: 2 });
+    // Without the optional package it is not even tried.
+    expect([answer.status, answer.json]).toBeOneOf([
+      [501, expect.objectContaining({ type: '/problems/not-available-here' })],
+      [502, expect.objectContaining({ type: '/problems/broker-unreachable' })],
+      [504, expect.objectContaining({ type: '/problems/no-answer' })],
+    ]);
+    expect(broker.log().slice(before.length)).not.toContain('New connection');
   });
 });

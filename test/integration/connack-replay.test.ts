@@ -163,6 +163,12 @@ describe.concurrent('a CONNACK of 5.0 that refuses', () => {
         detail: expect.stringContaining(reason),
         reasonCode: code,
         reason,
+        connack: {
+          sessionPresent: false,
+          reasonCode: code,
+          reason,
+          properties: reasonString === undefined ? {} : { reasonString },
+        },
       });
       await expect(stage.view()).rejects.toMatchObject({ type: 'connection-not-found' });
 
@@ -177,6 +183,23 @@ describe.concurrent('a CONNACK of 5.0 that refuses', () => {
       await bridge.deleteConnection(id, { session: 'keep', will: null });
     },
   );
+
+  it('comes back whole: in the problem of POST, and in what GET shows after PUT', async () => {
+    const stage = await setStage();
+    const properties = {
+      reasonString: 'go there',
+      serverReference: 'other.example.com:1883',
+      userProperties: { a: ['1', '2'], b: ['3'] },
+      serverKeepAlive: 7,
+    };
+    const connack = { reasonCode: 0x9d, properties };
+    const whole = { sessionPresent: false, reasonCode: 0x9d, reason: 'go there', properties };
+    const opening = failureOf(bridge.openConnection(valid(stage.document)));
+    await (await stage.broker.nextConnection()).accept(connack);
+    expect((await opening).error).toMatchObject({ details: { connack: whole } });
+    expect(await refuse(stage, connack)).toMatchObject({ state: 'refused', connack: whole });
+    expect((await stage.view()).connack).toEqual(whole);
+  });
 
   it('is tried again where time may mend it, and only there', async () => {
     const refuseAll = (table: readonly Code[]) =>
@@ -241,6 +264,26 @@ describe.concurrent('a DISCONNECT of 5.0', () => {
       expect(await view()).toMatchObject({ reason: null, generation: 1 });
     },
   );
+
+  it('comes back whole, in the reason of the state', async () => {
+    const { declare, view, untilState } = await setStage();
+    const connection = await declare();
+    connection.send({
+      cmd: 'disconnect',
+      reasonCode: 0x9c,
+      properties: { serverReference: 'other.example.com', userProperties: { a: ['1', '2'], b: '3' } },
+    });
+    connection.drop();
+    await untilState('offline');
+    expect((await view()).reason).toEqual({
+      code: 'broker-unreachable',
+      detail: expect.any(String),
+      reasonCode: 0x9c,
+      reason: 'Use another server',
+      serverReference: 'other.example.com',
+      userProperties: { a: ['1', '2'], b: ['3'] },
+    });
+  });
 
   it.each([undefined, 'another client'])(
     '142 Session taken over, Reason String %s: it yields',
@@ -317,6 +360,22 @@ describe.concurrent('what CONNACK says of the server', () => {
       reason: 'Connection Accepted',
       properties: {},
     });
+  });
+});
+
+describe.concurrent('a CONNACK that cannot be', () => {
+  it.each([
+    ['Session Present after Clean Start', {}, { sessionPresent: true }],
+    ['Session Present after Clean Session', { protocolVersion: '3.1.1' }, { sessionPresent: true }],
+    ['a Receive Maximum of 0', {}, { properties: { receiveMaximum: 0 } }],
+  ])('%s: the connection is closed', async (_, document, connack) => {
+    const stage = await setStage(document);
+    const opening = failureOf(bridge.openConnection(valid(stage.document)));
+    const connection = await stage.broker.nextConnection();
+    await connection.accept(connack);
+    expect((await opening).error).toMatchObject({ type: 'broker-unreachable' });
+    await connection.closed;
+    await expect(stage.view()).rejects.toMatchObject({ type: 'connection-not-found' });
   });
 });
 

@@ -38,10 +38,10 @@ interface Row {
   readonly wire: Partial<DecodedConnect>;
 }
 
-/** What a document that says nothing is on the wire. The default expiry is sent: 0 is what absent means, too. */
+/** What a document that says nothing is on the wire. */
 function bare(version: Version, clientId: string): DecodedConnect {
   const [protocolName, protocolLevel] = PROTOCOL[version];
-  const properties = version === '5.0' ? { properties: { sessionExpiryInterval: 0 } } : {};
+  const properties = version === '5.0' ? { properties: {} } : {};
   return { protocolName, protocolLevel, cleanStart: true, keepAlive: 60, clientId, ...properties };
 }
 
@@ -64,6 +64,17 @@ const clientIds: readonly Row[] = [
   })),
 ];
 
+const PASSWORDS: readonly [string, unknown, Buffer][] = [
+  ['as text', 'p', Buffer.from('p')],
+  ['""', '', Buffer.alloc(0)],
+  ['beyond ASCII', 'pässword-😀', Buffer.from('pässword-😀')],
+  ['with NUL, which Binary Data may have', 'a\0b', Buffer.from('a\0b')],
+  ['of bytes that are no text', { base64: base64(allBytes) }, allBytes],
+  ['of no bytes', { base64: '' }, Buffer.alloc(0)],
+  ['of 65,535 bytes of text', longestUnicode, Buffer.from(longestUnicode)],
+  ['of 65,535 bytes', { base64: base64(mostBytes) }, mostBytes],
+];
+
 const credentials: readonly Row[] = [
   { what: 'username', versions: ALL, document: { username: 'u' }, wire: { username: 'u' } },
   { what: 'username ""', versions: ALL, document: { username: '' }, wire: { username: '' } },
@@ -74,21 +85,29 @@ const credentials: readonly Row[] = [
     wire: { username: 'jürgen@工場' },
   },
   { what: 'the longest username', versions: ALL, document: { username: longest }, wire: { username: longest } },
-  ...[
-    ['as text', 'p', Buffer.from('p')],
-    ['""', '', Buffer.alloc(0)],
-    ['beyond ASCII', 'pässword-😀', Buffer.from('pässword-😀')],
-    ['with NUL, which Binary Data may have', 'a\0b', Buffer.from('a\0b')],
-    ['of bytes that are no text', { base64: base64(allBytes) }, allBytes],
-    ['of no bytes', { base64: '' }, Buffer.alloc(0)],
-    ['of 65,535 bytes of text', longestUnicode, Buffer.from(longestUnicode)],
-    ['of 65,535 bytes', { base64: base64(mostBytes) }, mostBytes],
-  ].map(([what, password, bytes]) => ({
-    what: `password ${what}`,
-    versions: ALL,
-    document: { username: 'u', password },
-    wire: { username: 'u', password: bytes as Buffer },
-  })),
+  ...PASSWORDS.flatMap(([what, password, bytes]) => [
+    {
+      what: `password ${what}`,
+      versions: ALL,
+      document: { username: 'u', password },
+      wire: { username: 'u', password: bytes },
+    },
+    {
+      what: `password ${what} without a user name`,
+      versions: V5,
+      document: { password },
+      wire: { password: bytes },
+    },
+    {
+      what: `password ${what} without a user name, after a Will`,
+      versions: V5,
+      document: { password, will: { topic: 'w', payload: 'gone' } },
+      wire: {
+        password: bytes,
+        will: { topic: 'w', payload: Buffer.from('gone'), qos: 0, retain: false, properties: {} },
+      },
+    },
+  ]),
   {
     what: 'username "" and password ""',
     versions: ALL,

@@ -96,15 +96,6 @@ describe("a Connection's life", () => {
       expect([502, 504]).toContain((await opening).status);
     });
 
-    it('several silent addresses share the time', async () => {
-      const url = [broker.url, broker.url, broker.url];
-      const started = Date.now();
-      const opening = bridge.openConnection(valid({ id: 'a', url, connectTimeout: 1 })).catch((problem) => problem);
-      expect(await opening).toMatchObject({ type: 'no-answer' });
-      expect(Date.now() - started).toBeLessThan(2_500);
-      expect(broker.connections).toHaveLength(3);
-    });
-
     it('a broker that says nothing: no answer in time', async () => {
       const opening = bridge.openConnection(valid({ ...PERSISTENT, connectTimeout: 1 })).catch((problem) => problem);
       await (await broker.nextConnection()).next('connect');
@@ -126,7 +117,7 @@ describe("a Connection's life", () => {
       const second = await broker.nextConnection();
       expect(await second.accept({ sessionPresent: true })).toMatchObject({ clean: false });
       await untilState('online');
-      expect(await view()).toMatchObject({ generation: 1, connack: { sessionPresent: true } });
+      expect(await view()).toMatchObject({ generation: 1, connack: { sessionPresent: true }, reason: null });
       second.drop();
 
       const third = await broker.nextConnection();
@@ -135,7 +126,11 @@ describe("a Connection's life", () => {
       expect(again.subscriptions).toMatchObject([{ topic: 'a/#', qos: 1 }]);
       third.send({ cmd: 'suback', messageId: again.messageId ?? 0, granted: [1] });
       await untilState('online');
-      expect(await view()).toMatchObject({ generation: 2, connack: { sessionPresent: false } });
+      expect(await view()).toMatchObject({
+        generation: 2,
+        connack: { sessionPresent: false },
+        reason: { code: 'session-lost' },
+      });
       expect(second.received.map(({ cmd }) => cmd)).not.toContain('subscribe');
     });
 
@@ -253,53 +248,6 @@ describe("a Connection's life", () => {
       await (await broker.nextConnection()).accept({ reasonCode: 0x87 });
       await untilState('refused');
       expect((await read(bridge, 'a')).messages).toHaveLength(1);
-    });
-  });
-
-  describe('taken over', () => {
-    it('v5 says so (0x8E): it yields', async () => {
-      const connection = await declare(PERSISTENT);
-      connection.send({ cmd: 'disconnect', reasonCode: 0x8e });
-      connection.drop();
-      await untilState('takenOver');
-      expect(await view()).toMatchObject({ reason: { reasonCode: 0x8e } });
-      const [result] = await bridge.publish('a', [{ message: message('t', 'x'), timeoutMs: 1_000 }]);
-      expect(result).toMatchObject({ type: 'connection-not-usable' });
-    });
-
-    it('v5 says so before it has answered SUBSCRIBE: it yields all the same', async () => {
-      const opening = bridge.declareConnection('a', valid({ ...PERSISTENT, subscriptions: [{ filter: 'x', qos: 0 }] }));
-      const connection = await broker.nextConnection();
-      await connection.accept();
-      await connection.next('subscribe');
-      connection.send({ cmd: 'disconnect', reasonCode: 0x8e });
-      expect((await opening).connection).toMatchObject({ state: 'takenOver', reason: { reasonCode: 0x8e } });
-      expect(broker.connections).toHaveLength(1);
-    });
-
-    it('a few closes soon after CONNACK are none on v5, which should say so: it comes back', async () => {
-      const opening = bridge.declareConnection('a', valid(PERSISTENT));
-      for (let close = 0; close < 4; close += 1) {
-        const connection = await broker.nextConnection(10_000);
-        await connection.accept({ sessionPresent: close > 0 });
-        await opening;
-        await untilState('online');
-        connection.drop();
-      }
-      await (await broker.nextConnection(10_000)).accept({ sessionPresent: true });
-      await untilState('online');
-    });
-
-    it('3.x: three closes soon after CONNACK', async () => {
-      const opening = bridge.declareConnection('a', valid(PERSISTENT_311));
-      for (let close = 0; close < 3; close += 1) {
-        const connection = await broker.nextConnection();
-        await connection.accept();
-        await opening;
-        await untilState('online');
-        connection.drop();
-      }
-      await untilState('takenOver');
     });
   });
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Dialer } from '../../src/bridge/dial.ts';
 import { PooledClient } from '../../src/bridge/pooled-client.ts';
 import type { Problem } from '../../src/errors/problem.ts';
 import { message } from '../helpers/bridge.ts';
@@ -10,7 +11,7 @@ describe('a pooled client', () => {
 
   beforeEach(async () => {
     broker = await startScriptedBroker();
-    client = new PooledClient({ urls: [broker.url] });
+    client = new PooledClient({ urls: [broker.url] }, new Dialer(() => false));
   });
   afterEach(async () => {
     await broker.stop();

@@ -36,7 +36,6 @@ describe.each(Object.entries(stores))('a persistent session, over %s', (_name, p
     const answer = await bridge.request('PUT', PATH, {
       json: {
         cleanStart: false,
-        keepAlive: 3,
         sessionExpiryInterval: 3600,
         properties: { receiveMaximum: 20 },
         subscriptions: [
@@ -114,33 +113,42 @@ async function depth(): Promise<number> {
   return answer.json.queue.depth;
 }
 
-/** Waits for one message more on each topic: the broker's order puts them behind all others of their topic. */
+/**
+ * Waits for the backlog, and then for one message more on each topic, behind which nothing of their topic may come. No
+ * sooner: Mosquitto 2.0.11 lets what is published overtake what it still holds back from a client with much in flight.
+ */
 async function drained(): Promise<void> {
-  await until(async () => reached(2 * COUNT, await depth()), { what: 'the backlog is in the queue', within: 30_000 });
+  // Not the depth: that counts the duplicates of QoS 1 too.
+  const arrived = new Set<string>();
+  let after = '';
+  const countArrived = async () => {
+    const read = await readAll(after);
+    for (const { topic, payload } of read.messages) arrived.add(`${topic} ${payload}`);
+    after = read.after;
+    return arrived.size;
+  };
+  const backlog = TOPICS.length * COUNT;
+  await until(async () => reached(backlog, await countArrived()), { what: 'the backlog', within: 30_000 });
   for (const [index, topic] of TOPICS.entries())
     await mosquittoPub(broker, ['-t', topic, '-m', 'last', '-q', String(2 - index)]);
-  for (const topic of TOPICS) {
-    const lastOf = async () => (await readAll()).findLast((message) => message.topic === topic)?.payload === 'last';
-    await until(lastOf, { what: `the last of ${topic}` }).catch(async (cause) => {
-      const { json } = await bridge.request('GET', PATH);
-      throw new Error(`${cause.message}\n${JSON.stringify(json)}\n${broker.log().slice(-3_000)}`, { cause });
-    });
-  }
+  await until(async () => reached(backlog + TOPICS.length, await countArrived()), { what: 'the last of each topic' });
 }
 
-async function readAll(): Promise<Page['messages']> {
-  const all: Page['messages'] = [];
-  for (let after = ''; ; ) {
-    const page = await bridge.request<Page>('GET', `${PATH}/messages?limit=1000${after}`);
+/** Reads all that follows a cursor; answers the cursor behind it too. */
+async function readAll(from = ''): Promise<{ messages: Page['messages']; after: string }> {
+  const messages: Page['messages'] = [];
+  for (let after = from; ; ) {
+    const query = after === '' ? '' : `&after=${encodeURIComponent(after)}`;
+    const page = await bridge.request<Page>('GET', `${PATH}/messages?limit=1000${query}`);
     expect(page.status).toBe(200);
-    all.push(...page.json.messages);
-    if (page.json.messages.length === 0) return all;
-    after = `&after=${encodeURIComponent(page.json.next ?? '')}`;
+    messages.push(...page.json.messages);
+    if (page.json.messages.length === 0) return { messages, after };
+    after = page.json.next ?? '';
   }
 }
 
 async function expectTheWholeQueue(): Promise<void> {
-  const messages = await readAll();
+  const { messages } = await readAll();
   const payloads = (wanted: string) => messages.filter(({ topic }) => topic === wanted).map(({ payload }) => payload);
   expect(payloads('once/a')).toEqual([...expected(), 'last']);
   // A set keeps the order of first arrivals; the duplicates that QoS 1 allows come later.

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { Scheme } from '../address.ts';
 import { ForbiddenAddress, isForbiddenAddress } from './guarded-lookup.ts';
+import { openQuic } from './quic.ts';
 import type { TransportTarget } from './target.ts';
 import { openTcp } from './tcp.ts';
 import { openTls } from './tls.ts';
@@ -12,7 +13,7 @@ const OPENERS: Readonly<Record<Scheme, (target: TransportTarget) => Duplex>> = {
   mqtts: openTls,
   ws: openWebSocket,
   wss: openWebSocket,
-  quic: () => failed(new Error('QUIC is not available in this version')),
+  quic: openQuic,
 };
 
 /**

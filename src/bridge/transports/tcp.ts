@@ -1,10 +1,12 @@
-import { connect } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { connect, type Socket } from 'node:net';
+import { tellEarlyEnd } from './early-end.ts';
 import { lookupFor } from './guarded-lookup.ts';
 import type { TransportTarget } from './target.ts';
 
 /** MQTT over TCP. Nagle's algorithm is off: packets are already joined before they are written. */
-export function openTcp(target: TransportTarget): Duplex {
+export function openTcp(target: TransportTarget): Socket {
   const { address } = target;
-  return connect({ host: address.host, port: address.port, ...lookupFor(target), noDelay: true });
+  const socket = connect({ host: address.host, port: address.port, ...lookupFor(target), noDelay: true });
+  tellEarlyEnd(socket, () => 'unanswered-plaintext');
+  return socket;
 }

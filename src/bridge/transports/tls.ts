@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { type ConnectionOptions, connect } from 'node:tls';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import type { TlsMaterial } from '../dependencies.ts';
+import { tellEarlyEnd } from './early-end.ts';
 import { lookupFor } from './guarded-lookup.ts';
 import type { TransportTarget } from './target.ts';
 
 /** MQTT over TLS. The certificate is verified unless the operator allowed otherwise. */
-export function openTls(target: TransportTarget): Duplex {
+export function openTls(target: TransportTarget): TLSSocket {
   const { address, tls } = target;
   const socket = connect({
     ...tlsOptions(address.host, tls),
@@ -15,11 +15,16 @@ export function openTls(target: TransportTarget): Duplex {
     ...lookupFor(target),
   });
   socket.setNoDelay(true);
+  let secure = false;
+  socket.once('secureConnect', () => {
+    secure = true;
+  });
+  tellEarlyEnd(socket, () => (secure ? 'unanswered-tls' : 'handshake'));
   return socket;
 }
 
 /** Node's options from ours. The server name defaults to the host; an IP address cannot be one (RFC 6066 §3). */
-export function tlsOptions(host: string, tls: TlsMaterial): ConnectionOptions {
+function tlsOptions(host: string, tls: TlsMaterial): ConnectionOptions {
   const servername = tls.serverName ?? (isIP(host) === 0 ? host : undefined);
   return {
     rejectUnauthorized: tls.rejectUnauthorized !== false,

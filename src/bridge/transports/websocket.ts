@@ -1,20 +1,23 @@
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocket } from 'ws';
 import { formatAddress } from '../address.ts';
-import { lookupFor } from './guarded-lookup.ts';
 import type { TransportTarget } from './target.ts';
-import { tlsOptions } from './tls.ts';
+import { openTcp } from './tcp.ts';
+import { openTls } from './tls.ts';
 
 /** MQTT over WebSocket, `ws` or `wss`, in binary frames with MQTT's sub-protocol. [MQTT-6.0.0-3] */
 export function openWebSocket(target: TransportTarget): Duplex {
-  const { address, tls, webSocket } = target;
+  const { address, webSocket } = target;
   const url = formatAddress({ ...address, path: webSocket.path });
   const socket = new WebSocket(url, [webSocket.protocol], {
-    ...(address.scheme === 'wss' ? tlsOptions(address.host, tls) : {}),
+    // The same sockets as without a WebSocket: what is said of TLS goes for both, and no proxy comes in between.
+    createConnection: () => (address.scheme === 'wss' ? openTls(target) : openTcp(target)),
     headers: { ...webSocket.headers },
-    ...lookupFor(target),
     followRedirects: false,
     perMessageDeflate: false,
   });
-  return createWebSocketStream(socket);
+  const stream = createWebSocketStream(socket);
+  // `end` comes once the WebSocket is closed. After a reset `ws` would wait for ever for what was still to be written.
+  stream.once('end', () => stream.destroy());
+  return stream;
 }

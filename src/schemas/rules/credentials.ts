@@ -2,6 +2,7 @@ import { isPlaintextOverNetwork } from '../../mqtt/broker-schemes.ts';
 import { MAX_BINARY_BYTES } from '../../mqtt/limits.ts';
 import { readBrokerUrl } from '../broker-url.ts';
 import type { Report } from '../report.ts';
+import { DEFAULT_BROKER } from './broker.ts';
 import { checkBinary } from './publish-properties.ts';
 import { type ConnectionContext, type ConnectionPart, type ConnectionRule, urlsOf, versionOf } from './rule.ts';
 
@@ -53,13 +54,17 @@ function hasCredentials({ username, password, properties, websocket }: Connectio
 /** Names of headers that carry a credential. */
 const SECRET_HEADER = /authorization|cookie|key|secret|token/i;
 
-/** A profile's address is the operator's, and judged with the operator's configuration. */
-function checkEncryption(part: ConnectionPart, { requireTls }: ConnectionContext, report: Report): void {
+/** The operator's own credentials in a profile are judged with the configuration. */
+function checkEncryption(part: ConnectionPart, context: ConnectionContext, report: Report): void {
+  const tell = (pointer: string, where: string) => {
+    const detail = `The credentials would cross the network to ${where} in the clear: use mqtts or wss.`;
+    if (context.requireTls) report.fault({ pointer, detail, reference: 'MQTT 5.0 §5.4.5' });
+    else report.warn({ code: 'credentials-over-plaintext', detail, pointer });
+  };
   for (const { text, pointer } of urlsOf(part)) {
     const read = readBrokerUrl(text);
-    if (!('url' in read) || !isPlaintextOverNetwork(text)) continue;
-    const detail = `The credentials would cross the network to ${read.url.hostname} in the clear: use mqtts or wss.`;
-    if (requireTls) report.fault({ pointer, detail, reference: 'MQTT 5.0 §5.4.5' });
-    else report.warn({ code: 'credentials-over-plaintext', detail, pointer });
+    if ('url' in read && isPlaintextOverNetwork(text)) tell(pointer, read.url.hostname);
   }
+  const { broker = DEFAULT_BROKER } = part;
+  if (part.url === undefined && context.plaintextBrokers.has(broker)) tell('/broker', `the broker "${broker}"`);
 }

@@ -1,6 +1,7 @@
 /** `id` and `clientId`: each defaults to the other. */
 import { clientIdCautions } from '../../mqtt/client-id.ts';
 import { PORTABLE_CLIENT_ID_BYTES } from '../../mqtt/limits.ts';
+import { checkString } from '../../mqtt/strings.ts';
 import { MAX_ID_BYTES } from '../common.ts';
 import type { Report } from '../report.ts';
 import {
@@ -23,7 +24,8 @@ export const identityRules: ConnectionRule = (part, _context, report) => {
 
 function checkId(part: ConnectionPart, report: Report): void {
   if (part.id === '') report.fault({ pointer: '/id', detail: 'The id is empty: it names the Connection in paths.' });
-  if (part.id !== undefined && part.clientId !== undefined) report.string('/id', 'The id', part.id);
+  // It does not go on the wire: no warnings about it.
+  if (part.id !== undefined && part.clientId !== undefined) report.breach('/id', 'The id', checkString(part.id));
   const bytes = Buffer.byteLength(part.id ?? part.clientId ?? '');
   if (bytes <= MAX_ID_BYTES) return;
   const subject = part.id === undefined ? 'The ClientID, which is the id where none is given,' : 'The id';
@@ -62,8 +64,7 @@ function checkAssignment(part: ConnectionPart, report: Report): void {
     report.warn(
       {
         code: 'assigned-client-id',
-        detail:
-          'The ClientID will be assigned, and the session persists: keep the ClientID, or the session is orphaned.',
+        detail: 'The ClientID is assigned, and the session persists: keep the ClientID, or the session is orphaned.',
         pointer: '/clientId',
       },
       basis,

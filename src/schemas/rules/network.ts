@@ -1,6 +1,7 @@
 /** TLS and the WebSocket handshake: both belong to a `url`, because a broker profile brings its own. */
 import { isIP } from 'node:net';
 import { BROKER_SCHEMES } from '../../mqtt/broker-schemes.ts';
+import { materialFaults, validityCaution } from '../../tls/material.ts';
 import { type BrokerUrl, readBrokerUrl } from '../broker-url.ts';
 import { pointerTo } from '../faults.ts';
 import type { Report } from '../report.ts';
@@ -38,11 +39,7 @@ function profileBrings(what: string): string {
 }
 
 function checkTls(tls: NonNullable<ConnectionPart['tls']>, context: ConnectionContext, report: Report): void {
-  for (const member of ['ca', 'cert', 'key'] as const) {
-    if (tls[member] !== undefined && !/-----BEGIN [A-Z0-9 ]+-----/.test(tls[member])) {
-      report.fault({ pointer: `/tls/${member}`, detail: `\`tls.${member}\` has no PEM block ("-----BEGIN …-----").` });
-    }
-  }
+  checkMaterial(tls, context, report);
   for (const [member, needed] of [
     ['cert', 'key'],
     ['key', 'cert'],
@@ -76,6 +73,24 @@ function checkTls(tls: NonNullable<ConnectionPart['tls']>, context: ConnectionCo
   } else {
     report.fault({ pointer, detail: 'The operator does not allow a broker whose certificate is not verified.' });
   }
+}
+
+/** Members by which a key is judged. */
+const OF_THE_KEY = ['/tls/cert', '/tls/key', '/tls/passphrase'];
+
+function checkMaterial(tls: NonNullable<ConnectionPart['tls']>, { stored }: ConnectionContext, report: Report): void {
+  // Once at the edge: whoever reads a document must not have to decrypt its key each time.
+  for (const { member, detail } of stored ? [] : materialFaults(tls)) {
+    const basis = member === 'key' || member === 'passphrase' ? OF_THE_KEY : [];
+    report.fault({ pointer: `/tls/${member}`, detail }, basis);
+  }
+  const caution = validityCaution(tls.cert ?? '');
+  if (caution === null) return;
+  report.warn({
+    code: 'client-certificate-not-valid',
+    detail: `The client certificate ${caution}.`,
+    pointer: '/tls/cert',
+  });
 }
 
 /** Headers that make up the handshake itself. [RFC 6455 §4.1] */

@@ -1,5 +1,5 @@
 /** What the contract has and this release does not: refused, so that nobody relies on it. A row goes when it works. */
-import { type ConnectionContext, type ConnectionPart, type ConnectionRule, versionOf } from './rule.ts';
+import type { ConnectionContext, ConnectionPart, ConnectionRule } from './rule.ts';
 
 interface NotYet {
   readonly pointer: string;
@@ -16,25 +16,8 @@ const NOT_YET: readonly NotYet[] = [
     basis: ['/hold'],
     asked: (part, { defaultHold }) => (part.hold ?? defaultHold) === 'onDemand',
   },
-  { pointer: '/onTakeover', what: '`onTakeover` "reclaim"', asked: (part) => part.onTakeover === 'reclaim' },
   { pointer: '/idleTtl', what: '`idleTtl`', asked: (part) => typeof part.idleTtl === 'number' },
   { pointer: '/queue/overflow', what: '`overflow` "hold"', asked: (part) => part.queue?.overflow === 'hold' },
-  {
-    pointer: '/properties/authenticationMethod',
-    what: 'Extended authentication (Authentication Method)',
-    asked: (part) => part.properties?.authenticationMethod !== undefined,
-  },
-  {
-    pointer: '/properties/authenticationData',
-    what: 'Extended authentication (Authentication Data)',
-    asked: (part) => part.properties?.authenticationData !== undefined,
-  },
-  {
-    pointer: '/password',
-    what: 'A password without a user name, though MQTT 5.0 allows it,',
-    basis: ['/username', '/protocolVersion'],
-    asked: (part) => versionOf(part) === '5.0' && part.password !== undefined && part.username === undefined,
-  },
 ];
 
 export const notYetRules: ConnectionRule = (part, context, report) => {

@@ -62,4 +62,5 @@ function checkResponseTopic(topic: string, pointer: string, report: Report): voi
   const breach = checkTopicName(topic);
   const wildcard = breach?.clause === 'MQTT-3.3.2-2';
   report.breach(pointer, 'The Response Topic', wildcard ? { ...breach, clause: 'MQTT-3.3.2-14' } : breach);
+  if (breach === null) report.caution(pointer, 'The Response Topic', topic);
 }

@@ -7,6 +7,8 @@ import type { Report } from '../report.ts';
 export interface ConnectionContext {
   /** Names of the operator's broker profiles. */
   readonly brokers: ReadonlySet<string>;
+  /** Those of them that are reached in the clear over a network. */
+  readonly plaintextBrokers: ReadonlySet<string>;
   /** Why a caller may not use this broker URL; null when it may. */
   urlAllowed(url: URL): string | null;
   /** Refuse credentials over plaintext to another machine. */
@@ -20,6 +22,8 @@ export interface ConnectionContext {
   readonly maxPayload: number;
   /** Seconds until another instance takes over from a dead one; absent where nobody does. */
   readonly failOver?: number;
+  /** The document was judged when it was written: what is slow to judge (an encrypted key) is not judged again. */
+  readonly stored?: boolean;
 }
 
 /** The sound parts of a document, as the caller wrote them: no defaults. */

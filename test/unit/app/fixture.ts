@@ -60,6 +60,7 @@ export function appWith(methods: Partial<Bridge>, more: Partial<AppDependencies>
       validateConnection(document, {
         brokers: new Set(['default']),
         urlAllowed: () => 'not here',
+        plaintextBrokers: new Set(),
         requireTls: false,
         allowInsecureTls: false,
         defaultHold: 'always',

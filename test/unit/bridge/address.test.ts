@@ -9,6 +9,8 @@ describe('parseAddress', () => {
     ['mqtts://broker', { scheme: 'mqtts', host: 'broker', port: 8883, path: null }],
     ['ssl://broker:1', { scheme: 'mqtts', host: 'broker', port: 1, path: null }],
     ['tls://[::1]', { scheme: 'mqtts', host: '::1', port: 8883, path: null }],
+    ['mqtt://[2001:DB8::7]:1884', { scheme: 'mqtt', host: '2001:db8::7', port: 1884, path: null }],
+    ['quic://broker', { scheme: 'quic', host: 'broker', port: 14_567, path: null }],
     ['ws://broker', { scheme: 'ws', host: 'broker', port: 80, path: null }],
     ['wss://broker/mqtt/x', { scheme: 'wss', host: 'broker', port: 443, path: '/mqtt/x' }],
     ['mqtt://user:secret@broker:2?clientId=x#y', { scheme: 'mqtt', host: 'broker', port: 2, path: null }],

@@ -21,8 +21,7 @@ function split(limits: Partial<SplitterLimits> = {}) {
   const malformed: Error[] = [];
   const splitter = new PacketSplitter(
     wire,
-    5,
-    { maxPayload: 1 << 20, maximumPacketSize: 1 << 28, ...limits },
+    { protocolLevel: 5, limits: { maxPayload: 1 << 20, maximumPacketSize: 1 << 28, ...limits } },
     {
       onPacket: (packet, cut) => {
         packets.push(packet);
@@ -39,6 +38,7 @@ function split(limits: Partial<SplitterLimits> = {}) {
 
 const encode = (packet: Packet) => generate(packet, { protocolVersion: 5 });
 const CONNACK = encode({ cmd: 'connack', sessionPresent: true, reasonCode: 0 });
+const AUTH = encode({ cmd: 'auth', reasonCode: 24, properties: { authenticationMethod: 'm' } });
 const PINGRESP = encode({ cmd: 'pingresp' });
 const SUBACK = encode({ cmd: 'suback', messageId: 3, granted: [1] });
 const publish = (id: number, bytes: number) =>
@@ -57,12 +57,13 @@ const STREAM = Buffer.concat([
   CONNACK,
   publish(1, 10),
   publish(2, 300),
-  PINGRESP,
+  AUTH,
   publish(3, 70_000),
   SUBACK,
   PINGRESP,
+  AUTH,
   PUBACK,
-  PINGRESP,
+  AUTH,
 ]);
 
 describe('PacketSplitter', () => {
@@ -77,10 +78,11 @@ describe('PacketSplitter', () => {
         'publish 2',
         'publish 3',
         'suback 3',
+        'pingresp undefined',
         'puback 9',
       ]);
       expect(packets[2]).toMatchObject({ topic: 't/3', payload: Buffer.alloc(70_000, 3) });
-      expect(passed()).toEqual(Buffer.concat([CONNACK, PINGRESP, PINGRESP, PINGRESP]));
+      expect(passed()).toEqual(Buffer.concat([CONNACK, AUTH, AUTH, AUTH]));
     },
   );
 
@@ -99,7 +101,7 @@ describe('PacketSplitter', () => {
     'cuts the end of a payload that is too long, read in pieces of %i bytes',
     async (size) => {
       const { wire, packets, cuts, passed } = split({ maxPayload: 1_000 });
-      const stream = Buffer.concat([CONNACK, publish(1, 10), publish(2, 400_000), PINGRESP, publish(3, 20)]);
+      const stream = Buffer.concat([CONNACK, publish(1, 10), publish(2, 400_000), AUTH, publish(3, 20)]);
       for (let at = 0; at < stream.length; at += size) wire.push(stream.subarray(at, at + size));
       await new Promise(setImmediate);
       expect(packets.map(({ cmd, messageId }) => `${cmd} ${messageId}`)).toEqual([
@@ -112,7 +114,7 @@ describe('PacketSplitter', () => {
       expect(long.payload.length).toBeLessThan(300_000);
       expect(long.payload.every((byte) => byte === 2)).toBe(true);
       expect(cuts).toEqual([0, expect.any(Number), 0]);
-      expect(passed()).toEqual(Buffer.concat([CONNACK, PINGRESP]));
+      expect(passed()).toEqual(Buffer.concat([CONNACK, AUTH]));
     },
   );
 

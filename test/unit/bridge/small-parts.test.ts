@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { backoffMs } from '../../../src/bridge/backoff.ts';
 import { changedMembers, needsReattach } from '../../../src/bridge/changes.ts';
 import { fromCursor, toCursor } from '../../../src/bridge/cursors.ts';
 import { PacketIdentifiers } from '../../../src/bridge/packet-identifiers.ts';
 import type { Key, Position } from '../../../src/bridge/ports.ts';
-import { TakeoverDetector } from '../../../src/bridge/takeover.ts';
 import { valid } from '../../helpers/bridge.ts';
 
 describe('PacketIdentifiers', () => {
@@ -32,14 +30,6 @@ describe('PacketIdentifiers', () => {
   });
 });
 
-describe('backoffMs', () => {
-  it('is full jitter under a bound that doubles up to a cap', () => {
-    expect([0, 1, 2, 3].map((failures) => backoffMs(failures, () => 0.999_999))).toEqual([499, 999, 1_999, 3_999]);
-    expect(backoffMs(1_000, () => 0.999_999)).toBe(59_999);
-    expect(backoffMs(5, () => 0)).toBe(0);
-  });
-});
-
 describe('cursors', () => {
   const queues = { isPosition: (text: string): text is Position => /^\d+$/.test(text) };
   const key = 'k.1' as Key;
@@ -55,40 +45,6 @@ describe('cursors', () => {
     ['nothing', ''],
   ])('of %s are invalid', (_what, text) => {
     expect(() => fromCursor(text, key, queues)).toThrow(expect.objectContaining({ type: 'invalid-cursor' }));
-  });
-});
-
-describe('TakeoverDetector', () => {
-  const closed = { kind: 'closed', detail: '' } as const;
-  const at = (connectedAt: number, now: number, version: '5.0' | '3.1.1' = '3.1.1') => ({ connectedAt, now, version });
-
-  it('believes 0x8E at once, and no other reason code', () => {
-    const detector = new TakeoverDetector();
-    const ended = (reasonCode: number) => ({ kind: 'disconnected', detail: '', reasonCode }) as const;
-    expect(detector.isTakeover(ended(0x8e), at(0, 90_000, '5.0'))).toBe(true);
-    expect(detector.isTakeover(ended(0x8b), at(0, 1, '5.0'))).toBe(false);
-  });
-
-  it('on v5, whose brokers should say so, takes five closes for it', () => {
-    const detector = new TakeoverDetector();
-    const closes = [1, 2, 3, 4, 5].map((close) => detector.isTakeover(closed, at(close, close, '5.0')));
-    expect(closes).toEqual([false, false, false, false, true]);
-  });
-
-  it('sees three closes soon after CONNACK inside a minute', () => {
-    const detector = new TakeoverDetector();
-    expect(detector.isTakeover(closed, at(0, 4_000))).toBe(false);
-    expect(detector.isTakeover(closed, at(10_000, 10_001))).toBe(false);
-    expect(detector.isTakeover(closed, at(59_000, 59_500))).toBe(true);
-  });
-
-  it('does not count closes of a connection that had lived, ends of our own, or closes far apart', () => {
-    const detector = new TakeoverDetector();
-    expect(detector.isTakeover(closed, at(0, 1))).toBe(false);
-    expect(detector.isTakeover(closed, at(10, 6_000))).toBe(false);
-    expect(detector.isTakeover({ kind: 'ours', detail: '' }, at(6_000, 6_001))).toBe(false);
-    expect(detector.isTakeover(closed, at(7_000, 7_001))).toBe(false);
-    expect(detector.isTakeover(closed, at(61_000, 61_001))).toBe(false);
   });
 });
 

@@ -1,7 +1,10 @@
+import { rootCertificates } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { printConfig } from '../../../src/config/print.ts';
 import { type Config, ConfigError, loadConfig } from '../../../src/config.ts';
+import { createCertificates } from '../../helpers/certificates.ts';
 
+const [CA = ''] = rootCertificates;
 const KEY = Buffer.alloc(32, 1).toString('base64');
 
 function load(variables: Record<string, string>, files: Record<string, string> = {}): Config {
@@ -32,6 +35,7 @@ describe('configuration', () => {
       store: { kind: 'sqlite', path: './data/bridge.db' },
       brokers: new Map(),
       devBroker: { host: '127.0.0.1', port: 1883 },
+      brokerTls: { ca: null, allowUnverified: false },
       allowUrls: [],
       apiKey: null,
       secretKeys: null,
@@ -172,18 +176,20 @@ brokers:
     url: [mqtts://one.example.com, mqtts://two.example.com:8884]
     username: u
     password: { base64: AAE= }
-    tls: { ca: PEM, alpn: [mqtt] }
+    tls: { ca: { file: ca.pem }, alpn: [mqtt] }
   default: { url: "mqtt://u:p@localhost:1884" }
 allowUrls: ["mqtts://*.example.com:8883"]
+tls: { ca: { file: ca.pem }, allowUnverified: true }
 `;
-    const config = load({ BRIDGE_CONFIG: 'f', ALLOW_URLS: '*' }, { f: yaml });
+    const config = load({ BRIDGE_CONFIG: 'f', ALLOW_URLS: '*' }, { f: yaml, 'ca.pem': CA });
     expect(config.devBroker).toBeNull();
     expect(config.brokers.get('plant')).toEqual({
       urls: ['mqtts://one.example.com', 'mqtts://two.example.com:8884'],
       username: 'u',
       password: Buffer.from([0, 1]),
-      tls: { ca: 'PEM', alpn: ['mqtt'] },
+      tls: { ca: CA, alpn: ['mqtt'] },
     });
+    expect(config.brokerTls).toEqual({ ca: CA, allowUnverified: true });
     expect(config.brokers.get('default')).toMatchObject({ urls: ['mqtt://localhost:1884'], username: 'u' });
     expect(config.allowUrls).toHaveLength(2);
     expect(load({ BRIDGE_CONFIG: 'f' }, { f: '{"allowUrls":["*"]}' }).allowUrls).toEqual(['*']);
@@ -200,10 +206,17 @@ allowUrls: ["mqtts://*.example.com:8883"]
     expect(of('brokers: { a: { url: ["mqtt://x", "quic://x"] } }')[0]).toContain('brokers.a.url.1: asks for quic');
     expect(of('brokers: { "a b": { url: "mqtt://x" } }')).toHaveLength(1);
     expect(of('allowUrls: [x]')[0]).toContain('allowUrls');
+    expect(of('brokers: { a: { url: "mqtts://x", tls: { ca: C } } }\ntls: { ca: D, allowUnverified: 1 }')).toEqual([
+      expect.stringContaining('brokers.a.tls.ca: `tls.ca` has no PEM block'),
+      expect.stringContaining('tls.allowUnverified: '),
+    ]);
+    expect(of('tls: { ca: { file: gone.pem } }')[0]).toContain('tls.ca: names a file that cannot be read: ENOENT');
     expect(of('brokers: { default: { url: "mqtt://x" } }', { MQTT_URL: 'mqtt://y' })[0]).toContain('keep one');
   });
 
-  test('printing masks every secret', () => {
+  test('printing masks every secret', async () => {
+    const { client, encryptedClientKey, passphrase } = await createCertificates();
+    const tls = { cert: client.cert, key: encryptedClientKey, passphrase };
     const config = load(
       {
         STORE_URL: 'redis://user:hunter2@h1/0',
@@ -214,17 +227,19 @@ allowUrls: ["mqtts://*.example.com:8883"]
         ALLOW_URLS: 'ws://*:*',
       },
       {
-        f: 'brokers: { a: { url: "ws://x", tls: { cert: C, key: hunter2 }, websocket: { headers: { X: hunter2 } } } }',
+        f: JSON.stringify({ brokers: { a: { url: 'wss://x', tls, websocket: { headers: { X: 'hunter2' } } } } }),
       },
     );
     const printed = printConfig(config);
     expect(printed).not.toContain('hunter2');
     expect(printed).not.toContain(KEY);
+    expect(printed).not.toContain(passphrase);
+    expect(printed).not.toContain('PRIVATE KEY');
     expect(JSON.parse(printed)).toMatchObject({
       store: { url: 'redis://***@h1/0' },
       brokers: {
         default: { urls: ['mqtt://h'], username: 'u', password: '***' },
-        a: { tls: { cert: 'C', key: '***' } },
+        a: { tls: { cert: client.cert, key: '***', passphrase: '***' } },
       },
       allowUrls: ['ws://*:*'],
     });

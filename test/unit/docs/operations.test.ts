@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { rootCertificates } from 'node:tls';
 import { expect, test } from 'vitest';
 import { parseConfigFile } from '../../../src/config/file.ts';
 import { code, ROOT, read, section, tableRows } from './markdown.ts';
@@ -14,8 +15,13 @@ function sources(folder: string): string {
 
 test('the example of BRIDGE_CONFIG is one', () => {
   const [, yaml = ''] = /^```yaml\n(.*?)^```$/ms.exec(read('docs/operations.md')) ?? [];
-  expect(parseConfigFile(yaml)).toMatchObject({
-    value: { brokers: { default: { username: 'bridge' }, 'press-hall': {} }, allowUrls: [expect.any(String)] },
+  const [ca = ''] = rootCertificates;
+  expect(parseConfigFile(yaml, () => ca)).toMatchObject({
+    value: {
+      brokers: { default: { username: 'bridge', tls: { ca } }, 'press-hall': {} },
+      allowUrls: [expect.any(String)],
+      tls: { ca, allowUnverified: false },
+    },
   });
 });
 

@@ -5,6 +5,7 @@ import { type ConnectionContext, validateConnection } from '../../../src/schemas
 export const open: ConnectionContext = {
   brokers: new Set(['default']),
   urlAllowed: () => null,
+  plaintextBrokers: new Set(),
   requireTls: false,
   allowInsecureTls: false,
   defaultHold: 'always',
