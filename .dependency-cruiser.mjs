@@ -32,7 +32,7 @@ const leaves = ['mqtt', 'errors', 'tls', 'schemas', 'config'];
 
 /** Packages and built-in modules that only some files may know. */
 const libraries = [
-  { name: 'mqtt', modules: 'mqtt', only: ['^src/bridge/mqtt-client\\.ts$'] },
+  { name: 'mqtt', modules: 'mqtt', only: ['^src/bridge/link/mqtt-client\\.ts$'] },
   { name: 'mqtt-packet', modules: 'mqtt-packet', only: ['^src/bridge/', layers.devBroker.files] },
   { name: 'aedes', modules: 'aedes', only: [layers.devBroker.files] },
   { name: 'ioredis', modules: 'ioredis', only: ['^src/store/redis/'] },

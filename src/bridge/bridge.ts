@@ -1,9 +1,9 @@
 import { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
-import { Dialer } from './dial.ts';
 import { Documents } from './documents.ts';
 import type { Bridge, PublishRequest, PublishResult } from './facade.ts';
-import { problemOf } from './link-problems.ts';
+import { Dialer } from './link/dial.ts';
+import { problemOf } from './link/link-problems.ts';
 import { Messages } from './messages.ts';
 import { PerBroker } from './per-broker.ts';
 import { Pool } from './pool.ts';

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { joinSecrets, secretNames, splitSecrets } from '../schemas/connection-secrets.ts';
-import { brokerIdentity } from './connect-options.ts';
 import type { SecretBox } from './dependencies.ts';
+import { brokerIdentity } from './link/connect-options.ts';
 import type { ConnectionRecord, Key } from './ports.ts';
 
 /** 120 random bits: nothing of the ClientID is in it. */

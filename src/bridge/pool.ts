@@ -1,9 +1,9 @@
-import { Connection, type ConnectionDependencies } from './connection.ts';
+import { Connection, type ConnectionDependencies } from './connection/connection.ts';
+import { Turns } from './connection/turns.ts';
 import type { BridgeDependencies } from './dependencies.ts';
-import type { Dialer } from './dial.ts';
 import type { Documents } from './documents.ts';
+import type { Dialer } from './link/dial.ts';
 import type { ConnectionRecord, Key, Lease } from './ports.ts';
-import { Turns } from './turns.ts';
 
 /** Leases are renewed at a third of their time, so that two renewals may fail. */
 const RENEWALS_PER_LEASE = 3;

@@ -4,18 +4,18 @@ import { generateClientId } from '../mqtt/client-id.ts';
 import type { OutgoingMessage, PublishOutcome } from '../mqtt/message.ts';
 import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { type ConnectionParameters, DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE } from '../schemas/connection.ts';
-import { backoffMs } from './backoff.ts';
-import { connectOptions } from './connect-options.ts';
+import { backoffMs } from './connection/backoff.ts';
+import { Outbound } from './delivery/outbound.ts';
 import type { BrokerProfile } from './dependencies.ts';
-import type { Dialer } from './dial.ts';
-import { LinkError } from './link-end.ts';
-import { problemOfFailure } from './link-problems.ts';
-import type { LinkHandlers, MqttLink } from './mqtt-link.ts';
-import { Outbound } from './outbound.ts';
-import { PacketIdentifiers } from './packet-identifiers.ts';
-import type { FlowPacket } from './packet-splitter.ts';
+import { connectOptions } from './link/connect-options.ts';
+import type { Dialer } from './link/dial.ts';
+import { LinkError } from './link/link-end.ts';
+import { problemOfFailure } from './link/link-problems.ts';
+import type { LinkHandlers, MqttLink } from './link/mqtt-link.ts';
+import { PacketIdentifiers } from './link/packet-identifiers.ts';
+import type { FlowPacket } from './link/packet-splitter.ts';
+import { readServerLimits } from './link/server-limits.ts';
 import type { Exchanges, Fence } from './ports.ts';
-import { readServerLimits } from './server-limits.ts';
 
 /** Milliseconds between two attempts at most: those who wait for the next have seconds. */
 const LONGEST_PAUSE_MS = 2_000;

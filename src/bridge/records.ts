@@ -1,8 +1,8 @@
 import { Problem } from '../errors/problem.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { changedMembers, needsReattach } from './changes.ts';
-import { brokerIdentity } from './connect-options.ts';
 import type { Documents } from './documents.ts';
+import { brokerIdentity } from './link/connect-options.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord, ConnectionRecords } from './ports.ts';
 

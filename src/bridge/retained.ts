@@ -4,14 +4,14 @@ import { FIRST_FAILURE, reasonName } from '../mqtt/reason-codes.ts';
 import { compileFilter } from '../mqtt/topics.ts';
 import type { Granted } from '../schemas/subscription.ts';
 import type { BrokerProfile } from './dependencies.ts';
-import type { Dialer } from './dial.ts';
 import type { RetainedPage } from './facade.ts';
-import { problemOfFailure } from './link-problems.ts';
-import type { MqttLink } from './mqtt-link.ts';
-import type { FlowPacket } from './packet-splitter.ts';
-import { encodeAck, toIncomingMessage } from './packets.ts';
+import type { Dialer } from './link/dial.ts';
+import { problemOfFailure } from './link/link-problems.ts';
+import type { MqttLink } from './link/mqtt-link.ts';
+import type { FlowPacket } from './link/packet-splitter.ts';
+import { encodeAck, toIncomingMessage } from './link/packets.ts';
+import { readServerLimits, subscriptionRefusal } from './link/server-limits.ts';
 import { PooledClient } from './pooled-client.ts';
-import { readServerLimits, subscriptionRefusal } from './server-limits.ts';
 
 /** MQTT has no end mark for retained messages: this long without one after SUBACK, in milliseconds, counts as the end. */
 const QUIET_MS = 150;

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { backoffMs } from './backoff.ts';
-import type { Connection } from './connection.ts';
+import { backoffMs } from './connection/backoff.ts';
+import type { Connection } from './connection/connection.ts';
+import { readStatus } from './connection/session-status.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Pool } from './pool.ts';
 import { type ConnectionRecord, StoreUnavailable } from './ports.ts';
 import type { Removals } from './removals.ts';
-import { readStatus } from './session-status.ts';
 
 const PAGE = 200;
 /** Connections that are loaded at the same time after a start. */

@@ -1,11 +1,11 @@
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import type { ConnectionView, Warning } from '../schemas/connection-view.ts';
+import { readStatus } from './connection/session-status.ts';
+import { SubscriptionTable } from './connection/subscription-table.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Documents } from './documents.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord } from './ports.ts';
-import { readStatus } from './session-status.ts';
-import { SubscriptionTable } from './subscription-table.ts';
 
 type Liveness = Pick<
   ConnectionView,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Dialer } from '../../src/bridge/dial.ts';
+import { Dialer } from '../../src/bridge/link/dial.ts';
 import { PooledClient } from '../../src/bridge/pooled-client.ts';
 import type { Problem } from '../../src/errors/problem.ts';
 import { message } from '../helpers/bridge.ts';

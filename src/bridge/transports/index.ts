@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { Duplex } from 'node:stream';
-import type { Scheme } from '../address.ts';
+import type { Scheme } from '../link/address.ts';
 import { ForbiddenAddress, isForbiddenAddress } from './guarded-lookup.ts';
 import { openQuic } from './quic.ts';
 import type { TransportTarget } from './target.ts';

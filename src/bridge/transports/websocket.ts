@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, WebSocket } from 'ws';
-import { formatAddress } from '../address.ts';
+import { formatAddress } from '../link/address.ts';
 import type { TransportTarget } from './target.ts';
 import { openTcp } from './tcp.ts';
 import { openTls } from './tls.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { PublishQueue, WaitingPublish } from '../../../src/bridge/publish-queue.ts';
+import { PublishQueue, WaitingPublish } from '../../../src/bridge/delivery/publish-queue.ts';
 import { Problem } from '../../../src/errors/problem.ts';
 import { message } from '../../helpers/bridge.ts';
 

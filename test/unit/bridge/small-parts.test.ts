@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { changedMembers, needsReattach } from '../../../src/bridge/changes.ts';
 import { fromCursor, toCursor } from '../../../src/bridge/cursors.ts';
-import { PacketIdentifiers } from '../../../src/bridge/packet-identifiers.ts';
+import { PacketIdentifiers } from '../../../src/bridge/link/packet-identifiers.ts';
 import type { Key, Position } from '../../../src/bridge/ports.ts';
 import { valid } from '../../helpers/bridge.ts';
 

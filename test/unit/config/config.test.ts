@@ -161,7 +161,7 @@ describe('configuration', () => {
       'xmqtt://u:hunter2@h',
       'mqtt://u:hunter2@h/path',
       'mqtt://u:hunter2@',
-      'quic://u:hunter2@h',
+      'quic://u:hunter2@h?x',
     ]) {
       const found = faults({ MQTT_URL: url });
       expect(found).toHaveLength(1);
@@ -203,7 +203,8 @@ tls: { ca: { file: ca.pem }, allowUnverified: true }
     expect(of('[]')[0]).toContain('not an object');
     expect(of('callers: [{ id: a }]')[0]).toContain('callers: is not available in this version');
     expect(of('brokers: { a: { url: "http://x" } }\nunknown: 1')).toHaveLength(2);
-    expect(of('brokers: { a: { url: ["mqtt://x", "quic://x"] } }')[0]).toContain('brokers.a.url.1: asks for quic');
+    expect(of('brokers: { a: { url: ["mqtt://x", "xmqtt://x"] } }')[0]).toContain('brokers.a.url.1: has a scheme');
+    expect(of('brokers: { a: { url: ["mqtt://x", "quic://x"] } }')).toEqual([]);
     expect(of('brokers: { "a b": { url: "mqtt://x" } }')).toHaveLength(1);
     expect(of('allowUrls: [x]')[0]).toContain('allowUrls');
     expect(of('brokers: { a: { url: "mqtts://x", tls: { ca: C } } }\ntls: { ca: D, allowUnverified: 1 }')).toEqual([

@@ -1,0 +1,41 @@
+import { generateClientId } from '../../mqtt/client-id.ts';
+import { checkString, stringCaution } from '../../mqtt/strings.ts';
+import { MAX_ID_BYTES } from '../../schemas/common.ts';
+import type { ConnectionParameters } from '../../schemas/connection.ts';
+import type { BrokerProfile } from '../dependencies.ts';
+import { connectOptions } from '../link/connect-options.ts';
+import { type Dialer, NO_HANDLERS } from '../link/dial.ts';
+import { problemOfFailure } from '../link/link-problems.ts';
+import { PacketIdentifiers } from '../link/packet-identifiers.ts';
+
+/**
+ * An assigned ClientID. On v5 the broker chooses it: one connection that leaves no session behind asks for it. On 3.x,
+ * where a broker would not tell its choice, the bridge generates one. Rejects with the problem of connecting.
+ */
+export async function assignClientId(
+  parameters: ConnectionParameters,
+  profile: BrokerProfile | undefined,
+  dialer: Dialer,
+): Promise<string> {
+  if (parameters.protocolVersion !== '5.0') return generateClientId();
+  const { will: _will, ...rest } = parameters;
+  const question = { ...rest, clientId: '', sessionExpiryInterval: 0 };
+  try {
+    const link = await dialer.connect(
+      connectOptions(question, profile, { clean: true, maxPayload: 0 }),
+      new PacketIdentifiers(),
+      NO_HANDLERS,
+    );
+    await link.disconnect();
+    const assigned = link.connack.properties?.assignedClientIdentifier ?? '';
+    return isUsable(assigned) ? assigned : generateClientId();
+  } catch (error) {
+    throw problemOfFailure(error, parameters.protocolVersion);
+  }
+}
+
+/** A broker may say anything; the ClientID has to be one, and to serve as the id. */
+function isUsable(assigned: string): boolean {
+  const sound = checkString(assigned) === null && stringCaution(assigned) === null;
+  return assigned !== '' && sound && Buffer.byteLength(assigned) <= MAX_ID_BYTES;
+}

@@ -1,0 +1,333 @@
+import { Problem } from '../../errors/problem.ts';
+import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
+import type { ConnectionParameters } from '../../schemas/connection.ts';
+import type { SubscriptionView } from '../../schemas/subscription.ts';
+import { Outbound } from '../delivery/outbound.ts';
+import type { BridgeDependencies } from '../dependencies.ts';
+import { brokerIdentity, isPersistent } from '../link/connect-options.ts';
+import type { Dialer } from '../link/dial.ts';
+import { notOwner, problemOfFailure } from '../link/link-problems.ts';
+import { PacketIdentifiers } from '../link/packet-identifiers.ts';
+import { Mutex } from '../mutex.ts';
+import { type ConnectionRecord, type Key, type Lease, StaleEpoch } from '../ports.ts';
+import { LATE, within } from '../waiting.ts';
+import { applySubscriptions, interrupted, openAttachment } from './attaching.ts';
+import type { Attachment, Ending } from './attachment.ts';
+import { Attempts } from './attempts.ts';
+import { discardSession } from './discard-session.ts';
+import { Session } from './session.ts';
+import type { SessionStatus } from './session-status.ts';
+import type { Turns } from './turns.ts';
+import { WayBack } from './way-back.ts';
+
+export interface ConnectionDependencies
+  extends Pick<BridgeDependencies, 'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'> {
+  dialer: Dialer;
+  /** Which all Connections of this process share. */
+  turns: Turns;
+  /** The parameters in a record, secrets too. */
+  readParameters: (record: ConnectionRecord) => ConnectionParameters;
+}
+
+/** Connect time-outs that a request to attach waits: one for its turn, one for CONNACK, one for SUBACK. */
+const PATIENCE = 3;
+
+/**
+ * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
+ * Connection object may be dropped and made again from its record at any time.
+ *
+ * The lease is held while the Connection is attached or wants to be: not when it is parked, refused or taken over.
+ */
+export class Connection {
+  readonly key: Key;
+  readonly #deps: ConnectionDependencies;
+  /** What changes the network connection is done one after the other. */
+  readonly #mutex = new Mutex();
+  readonly #identifiers = new PacketIdentifiers();
+  readonly #session: Session;
+  readonly #outbound: Outbound;
+  readonly #attempts: Attempts;
+  readonly #wayBack: WayBack;
+  #parameters: ConnectionParameters;
+  #attachment: Attachment | null = null;
+  /** What is answered once it has ended for good. */
+  #finished: Problem | null = null;
+
+  constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
+    this.key = record.key;
+    this.#parameters = dependencies.readParameters(record);
+    this.#deps = dependencies;
+    const onStoreFailure = (error: unknown) => this.#onStoreFailure(error);
+    this.#session = new Session(this.key, dependencies);
+    this.#outbound = new Outbound({
+      exchanges: dependencies.store.exchanges,
+      fence: () => this.#session.fence(),
+      identifiers: this.#identifiers,
+      onFailure: onStoreFailure,
+    });
+    // The turn comes before the mutex: who changes the Connection meanwhile does not wait in line with it.
+    this.#attempts = new Attempts(dependencies.turns, (signal) => this.#mutex.run(() => this.#attach(signal)));
+    this.#wayBack = new WayBack({
+      key: this.key,
+      session: this.#session,
+      outbound: this.#outbound,
+      log: dependencies.log,
+      leaseTtlMs: dependencies.leaseTtlMs,
+      parameters: () => this.#parameters,
+      attempt: () => {
+        if (this.#isWanted()) this.#attempt().catch(() => undefined);
+      },
+      whileDetached: (task) =>
+        this.#mutex.run(async () => {
+          if (this.#finished === null && this.#attachment === null) await task();
+        }),
+      onStoreFailure,
+    });
+  }
+
+  get parameters(): ConnectionParameters {
+    return this.#parameters;
+  }
+  get lease(): Lease | null {
+    return this.#session.lease;
+  }
+  get generation(): number {
+    return this.#session.generation;
+  }
+  get status(): Readonly<SessionStatus> {
+    return this.#session.status;
+  }
+  get subscriptions(): SubscriptionView[] {
+    return this.#session.table.view(this.#parameters.subscriptions ?? []);
+  }
+
+  /** Whether the broker still has a subscription, be it that it refused to end it. */
+  isSubscribed(filter: string): boolean {
+    return this.#session.table.has(filter);
+  }
+
+  /** Reads what the store knows of the session, unless this instance knows better. */
+  async refresh(): Promise<void> {
+    if (this.lease === null && !this.#attempts.isUnderWay) await this.#session.load();
+  }
+
+  /** From now on it may be owned although it is marked as deleted: to finish that. */
+  allowDeleted(): void {
+    this.#session.allowDeleted();
+  }
+
+  /** Makes this instance the owner, or rejects with `not-owner`. Who calls it calls `settle` in the end. */
+  async own(): Promise<void> {
+    // An attempt to attach that is under way has the lease, and may take long.
+    if (this.lease === null) await this.#mutex.run(() => this.#own());
+  }
+
+  /** Gives the lease back where nothing needs it, and attaches what should be attached. */
+  settle(): Promise<void> {
+    return this.#mutex.run(async () => {
+      if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
+      if (this.#isWanted()) this.#wayBack.tryNow();
+      else await this.#session.release();
+    });
+  }
+
+  /**
+   * Attaches now, by request; resolves when online. Rejects with the problem, and goes on trying if time may mend it;
+   * with `no-answer` when the attempt takes longer than the one who asked should wait.
+   */
+  async attach(): Promise<void> {
+    this.#wayBack.forgetTakeovers();
+    const result = await within(this.#parameters.connectTimeout * 1000 * PATIENCE, this.#attempt());
+    if (result === LATE) {
+      throw new Problem('no-answer', { detail: 'Not attached in time: other Connections to this broker come first' });
+    }
+  }
+
+  /** Ends the network connection and stays detached. */
+  detach(ending: Ending = {}): Promise<void> {
+    this.#attempts.interrupt(interrupted());
+    return this.#mutex.run(async () => {
+      await this.#own();
+      await this.#end(ending);
+      this.#wayBack.cancel();
+      this.#session.set({ wanted: false });
+      this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
+      await this.#session.save();
+      await this.#session.release();
+    });
+  }
+
+  /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
+  update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
+    if (reattach) this.#attempts.interrupt(interrupted());
+    return this.#mutex.run(async () => {
+      if (reattach) await this.#end();
+      this.#parameters = parameters;
+      if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
+      else if (reattach && this.#session.status.wanted) await this.#attach(this.#attempts.signal);
+    });
+  }
+
+  /**
+   * Asks the broker for these filters, although it may have granted them before. Resolves after SUBACK; false when
+   * detached, and they wait for the next attach.
+   */
+  subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
+    return this.#mutex.run(async () => {
+      this.#parameters = parameters;
+      if (this.#attachment === null) return false;
+      for (const filter of filters) this.#session.table.forget(filter);
+      await this.#applySubscriptions(this.#attachment);
+      return true;
+    });
+  }
+
+  /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
+  publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
+    if (this.#finished !== null) return Promise.reject(this.#finished);
+    const { state } = this.#session.status;
+    if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#wayBack.notUsable());
+    // How the attempt ends shows in the state; the publish has its own deadline.
+    if (state === 'parked' || this.lease === null) this.#attempt().catch(() => undefined);
+    return this.#outbound.publish(message, timeoutMs);
+  }
+
+  /**
+   * Ends for good; with `discard` the broker forgets the session. False when it could not be reached for that. The lease
+   * is kept: `release` it when the store knows.
+   */
+  finish(ending: Ending, discard: boolean, why: Problem): Promise<boolean> {
+    this.#finished = why;
+    this.#attempts.interrupt(interrupted());
+    this.#wayBack.end();
+    return this.#mutex.run(async () => {
+      const persistent = discard && isPersistent(this.#parameters) && this.#session.generation > 0;
+      const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
+      await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
+      this.#outbound.stop(why);
+      return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile(), this.#deps.dialer);
+    });
+  }
+
+  /** Ends for good in this process: disconnects normally and gives the lease back. The session lives on. */
+  async stop(): Promise<void> {
+    await this.finish({}, false, new Problem('shutting-down', { retryAfter: 5 }));
+    if (this.#session.status.state === 'online') {
+      this.#session.setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
+    }
+    await this.#session.save().catch(() => undefined);
+    await this.release();
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release().catch(() => undefined);
+  }
+
+  /** The lease ended or went to somebody else: nothing may be sent or acknowledged any more. */
+  leaseLost(): void {
+    if (this.lease === null) return;
+    this.#session.lose();
+    this.#attempts.interrupt(notOwner());
+    this.#abandon();
+    this.#wayBack.leaseLost();
+  }
+
+  #isWanted(): boolean {
+    const { wanted, state } = this.#session.status;
+    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
+  }
+
+  async #attempt(): Promise<void> {
+    // What is attached needs no turn, only the end of what is being changed.
+    if (!this.#attempts.isUnderWay && this.#isAttached()) await this.#mutex.run(() => Promise.resolve());
+    if (this.#attempts.isUnderWay || !this.#isAttached()) {
+      await this.#attempts.join(brokerIdentity(this.#parameters));
+    }
+  }
+
+  #isAttached(): boolean {
+    return this.#attachment?.link.alive === true;
+  }
+
+  async #attach(signal: AbortSignal): Promise<void> {
+    if (this.#finished !== null) throw this.#finished;
+    if (this.#isAttached()) return;
+    signal.throwIfAborted();
+    this.#wayBack.cancel();
+    try {
+      await this.#own();
+      this.#session.set({ wanted: true });
+      if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
+      await openAttachment({
+        parameters: this.#parameters,
+        profile: this.#profile(),
+        deps: this.#deps,
+        session: this.#session,
+        limits: () => this.#parameters.queue,
+        outbound: this.#outbound,
+        identifiers: this.#identifiers,
+        signal,
+        onStoreFailure: (error) => this.#onStoreFailure(error),
+        onConnected: (attachment) => {
+          this.#attachment = attachment;
+        },
+        onLost: (end, connectedAt) => {
+          this.#attachment = null;
+          this.#wayBack.lost(end, connectedAt);
+        },
+      });
+    } catch (error) {
+      this.#attachment = null;
+      throw await this.#wayBack.failed(signal.aborted ? signal.reason : error);
+    }
+  }
+
+  /**
+   * Asks the store, before every CONNECT: a lease that is only remembered may have ended. With a new one come the
+   * parameters as the owner before left them, and what is in flight by then is the store's to say.
+   */
+  async #own(): Promise<void> {
+    const record = await this.#session.acquire();
+    if (record === null) return;
+    this.#parameters = this.#deps.readParameters(record);
+    this.#outbound.forgetFlights();
+  }
+
+  async #applySubscriptions(attachment: Attachment): Promise<void> {
+    const { signal } = this.#attempts;
+    try {
+      await applySubscriptions(attachment, { parameters: this.#parameters, session: this.#session, signal });
+    } catch (error) {
+      throw problemOfFailure(error, this.#parameters.protocolVersion);
+    }
+  }
+
+  async #end(ending: Ending = {}): Promise<void> {
+    const attachment = this.#attachment;
+    // Its loss while it is being ended is no loss.
+    this.#attachment = null;
+    await attachment?.end(ending);
+  }
+
+  /** With DISCONNECT: a store that fails is no reason to publish the Will. */
+  #abandon(): void {
+    this.#attachment?.abandon();
+    this.#attachment = null;
+  }
+
+  #profile() {
+    const { url, broker = 'default' } = this.#parameters;
+    return url === undefined ? this.#deps.brokers.get(broker) : undefined;
+  }
+
+  /** What is not stored is not acknowledged: without the connection the broker will send it again. */
+  #onStoreFailure(error: unknown): void {
+    if (error instanceof StaleEpoch) {
+      this.leaseLost();
+      return;
+    }
+    this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
+    this.#abandon();
+    this.#wayBack.storeFailed(error);
+  }
+}

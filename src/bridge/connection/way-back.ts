@@ -1,0 +1,184 @@
+import { Problem } from '../../errors/problem.ts';
+import type { ProtocolVersion } from '../../mqtt/protocol-version.ts';
+import type { ConnectionParameters } from '../../schemas/connection.ts';
+import type { StateReason } from '../../schemas/connection-view.ts';
+import type { Outbound } from '../delivery/outbound.ts';
+import type { Log } from '../dependencies.ts';
+import type { LinkEnd } from '../link/link-end.ts';
+import {
+  isWorthRetrying,
+  notOwner,
+  problemOfEnd,
+  problemOfFailure,
+  stateReason,
+  storeProblem,
+} from '../link/link-problems.ts';
+import { type Key, StaleEpoch } from '../ports.ts';
+import { LostWhileOpening } from './attaching.ts';
+import { Retry } from './retry.ts';
+import type { Session } from './session.ts';
+import { Takeovers } from './takeover.ts';
+
+export interface WayBackOptions {
+  key: Key;
+  session: Session;
+  outbound: Pick<Outbound, 'refuseWaiting'>;
+  log: Log;
+  leaseTtlMs: number;
+  parameters: () => ConnectionParameters;
+  /** Attaches, if that is wanted still. */
+  attempt: () => void;
+  /** Runs a task while nothing else changes the network connection, and only if there is none. */
+  whileDetached: (task: () => Promise<void>) => Promise<void>;
+  /** The store failed under us, or refused. */
+  onStoreFailure: (error: unknown) => void;
+}
+
+/**
+ * What becomes of a Connection that could not attach, or was lost: its state says why, and it tries again by itself
+ * (`offline`) or rests until somebody attaches it (`refused`, `takenOver`).
+ */
+export class WayBack {
+  readonly #options: WayBackOptions;
+  readonly #session: Session;
+  readonly #retry: Retry;
+  readonly #takeovers = new Takeovers();
+  #waitsToReclaim = false;
+  #ended = false;
+
+  constructor(options: WayBackOptions) {
+    this.#options = options;
+    this.#session = options.session;
+    this.#retry = new Retry(options.attempt);
+  }
+
+  /** Tries at once, but for a ClientID that is left to another client for now. */
+  tryNow(): void {
+    if (!this.#ended && !this.#waitsToReclaim) this.#retry.after(0);
+  }
+
+  /** An attempt begins, or none is wanted. */
+  cancel(): void {
+    this.#waitsToReclaim = false;
+    this.#retry.cancel();
+  }
+
+  /** Nothing is tried any more, whatever fails from here on. */
+  end(): void {
+    this.#ended = true;
+    this.#retry.cancel();
+  }
+
+  /** Somebody asked to attach: the ClientID may be taken back as often as at first. */
+  forgetTakeovers(): void {
+    this.#takeovers.forget();
+  }
+
+  /** An attempt to attach failed. Answers the problem for who waits for it. */
+  async failed(error: unknown): Promise<Problem> {
+    const problem = problemOfFailure(error, this.#version);
+    const { key, log, outbound, leaseTtlMs } = this.#options;
+    if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
+    if (problem.type === 'not-owner') {
+      outbound.refuseWaiting(problem);
+      this.#session.setState('offline', stateReason(problem));
+      // The lease of an owner that died ends soon.
+      this.#retryLater(leaseTtlMs / 2);
+    } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {
+      await this.#takenOver(stateReason(problem));
+    } else if (isWorthRetrying(error, this.#version)) {
+      this.#session.setState('offline', stateReason(problem));
+      this.#saveInBackground();
+      this.#retryLater();
+    } else {
+      await this.#rest('refused', stateReason(problem));
+    }
+    return problem;
+  }
+
+  /** The network connection ended, and not by us; `connectedAt` is when CONNACK came, in milliseconds. */
+  lost(end: LinkEnd, connectedAt: number): void {
+    const { key, log, whileDetached, onStoreFailure } = this.#options;
+    log.warn({ key, kind: end.kind, reasonCode: end.reasonCode }, 'connection lost');
+    this.#retry.lived(Date.now() - connectedAt);
+    const reason = stateReason(problemOfEnd(end, this.#version));
+    this.#session.setState('offline', reason);
+    if (this.#isTakeover(end, connectedAt)) {
+      whileDetached(() => this.#takenOver(reason)).catch(onStoreFailure);
+    } else {
+      this.#saveInBackground();
+      this.#retryLater();
+    }
+  }
+
+  leaseLost(): void {
+    this.#session.setState('offline', stateReason(notOwner()));
+    this.#retryLater();
+  }
+
+  storeFailed(error: unknown): void {
+    this.#session.setState('offline', stateReason(storeProblem(error)));
+    this.#retryLater();
+  }
+
+  /** What a Connection that rests answers to who wants to use it. */
+  notUsable(): Problem {
+    const { state, reason } = this.#session.status;
+    return new Problem('connection-not-usable', {
+      detail: `The Connection is ${state}${reason === null ? '' : `: ${reason.detail}`}. Attach it to try again.`,
+      ...(reason?.reasonCode === undefined ? {} : { reasonCode: reason.reasonCode }),
+      ...(reason?.reason === undefined ? {} : { reason: reason.reason }),
+    });
+  }
+
+  get #version(): ProtocolVersion {
+    return this.#options.parameters().protocolVersion;
+  }
+
+  #isTakeover(end: LinkEnd, connectedAt: number): boolean {
+    return this.#takeovers.isTakeover(end, { connectedAt, now: Date.now(), version: this.#version });
+  }
+
+  /** An outsider has the ClientID, unless another instance had the lease meanwhile: then it was a hand-over. */
+  async #takenOver(lost: StateReason): Promise<void> {
+    const { leaseTtlMs, parameters } = this.#options;
+    const isOurs = await this.#session.acquire().then(
+      (record) => record === null,
+      () => false,
+    );
+    if (!isOurs) {
+      this.#retryLater(leaseTtlMs / 2);
+      return;
+    }
+    const reason = { ...lost, code: 'taken-over' };
+    const wait = parameters().onTakeover === 'reclaim' ? this.#takeovers.nextReclaimMs() : null;
+    if (wait === null) {
+      await this.#rest('takenOver', reason);
+      return;
+    }
+    this.#session.setState('offline', reason);
+    this.#saveInBackground();
+    if (this.#ended) return;
+    this.#waitsToReclaim = true;
+    this.#retry.after(wait);
+  }
+
+  /** Stays as it is until somebody attaches it. */
+  async #rest(state: 'refused' | 'takenOver', reason: StateReason): Promise<void> {
+    this.#session.setState(state, reason);
+    this.#options.outbound.refuseWaiting(this.notUsable());
+    await this.#session.save().catch(() => undefined);
+    await this.#session.release().catch(() => undefined);
+  }
+
+  /** The status in the store is for other instances to see: the next change will say what a failure did not. */
+  #saveInBackground(): void {
+    this.#session.save().catch((error) => {
+      if (error instanceof StaleEpoch) this.#options.onStoreFailure(error);
+    });
+  }
+
+  #retryLater(atMostMs?: number): void {
+    if (!this.#ended) this.#retry.backOff(atMostMs);
+  }
+}

@@ -1,0 +1,265 @@
+import type { IPubackPacket, IPubcompPacket, IPubrecPacket } from 'mqtt-packet';
+import { Problem } from '../../errors/problem.ts';
+import type { ProtocolVersion } from '../../mqtt/protocol-version.ts';
+import { FIRST_FAILURE } from '../../mqtt/reason-codes.ts';
+import type { MqttLink } from '../link/mqtt-link.ts';
+import type { PacketIdentifiers } from '../link/packet-identifiers.ts';
+import type { FlowPacket } from '../link/packet-splitter.ts';
+import { encodeAck, encodeAcks, markDuplicate } from '../link/packets.ts';
+import type { OutboundExchange } from '../ports.ts';
+import { ExchangeLog, type ExchangeLogOptions } from './exchange-log.ts';
+import { type Flight, Flights } from './flights.ts';
+import { answerOf, outcomeUnknown } from './publish-answers.ts';
+import type { WaitingPublish } from './publish-queue.ts';
+
+/** A packet that ends every network connection it is sent on is sent on so many, and then no more. */
+const MAX_REPEATS = 3;
+
+export interface InFlightOptions extends Pick<ExchangeLogOptions, 'exchanges' | 'fence' | 'onFailure'> {
+  identifiers: PacketIdentifiers;
+  /** The window has room again. */
+  onLanded: () => void;
+}
+
+/** Which session of the broker a network connection belongs to. */
+export interface FlightSession {
+  generation: number;
+  /** Session Present. */
+  present: boolean;
+  /** Exchanges that an earlier owner began in this session. */
+  former: readonly OutboundExchange[];
+  protocolVersion: ProtocolVersion;
+}
+
+/** What was published at QoS 1 and 2 and is not fully acknowledged, across the Connection's network connections. */
+export class InFlight {
+  readonly #options: InFlightOptions;
+  readonly #flights: Flights;
+  readonly #log: ExchangeLog;
+  #link: MqttLink | null = null;
+  #generation = 0;
+  #version: ProtocolVersion = '5.0';
+  /** Flights whose exchange is being recorded: they are sent by whoever asked for that, once it is. */
+  readonly #recording = new Set<Flight>();
+
+  constructor(options: InFlightOptions) {
+    this.#options = options;
+    this.#flights = new Flights(options.identifiers);
+    this.#log = new ExchangeLog({
+      ...options,
+      onReleased: (packetIds) => this.#onReleased(packetIds),
+      onFinished: (packetIds) => this.#onFinished(packetIds),
+    });
+  }
+
+  /** How many there are: the server's Receive Maximum bounds them. [MQTT-3.3.4-7] */
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  get bytes(): number {
+    return this.#flights.bytes;
+  }
+
+  /** Whether anybody waits for an acknowledgement. */
+  get hasCallers(): boolean {
+    for (const { caller } of this.#flights) if (caller !== null && !caller.answered) return true;
+    return false;
+  }
+
+  has(waiting: WaitingPublish): boolean {
+    for (const { caller } of this.#flights) if (caller === waiting) return true;
+    return false;
+  }
+
+  begin(packetId: number, qos: 1 | 2, packet: Uint8Array, caller: WaitingPublish): Flight {
+    return this.#flights.begin(packetId, qos, packet, caller);
+  }
+
+  /** Resolves once the QoS 2 flights are recorded in the session of the broker as it is by then. */
+  async record(flights: readonly Flight[]): Promise<void> {
+    for (const flight of flights) this.#recording.add(flight);
+    try {
+      let generation: number;
+      do {
+        generation = this.#generation;
+        await this.#log.begin(flights);
+      } while (generation !== this.#generation);
+    } finally {
+      for (const flight of flights) this.#recording.delete(flight);
+    }
+  }
+
+  /**
+   * Gives up flights that were never sent. The store may have recorded an exchange although it did not say so: it is
+   * told to forget it when there is a session again, and until then the identifier stays taken.
+   */
+  cancel(flights: readonly Flight[]): void {
+    for (const flight of flights) {
+      if (flight.qos === 2) flight.stage = 'ended';
+      else this.#flights.remove(flight.packetId);
+    }
+  }
+
+  /**
+   * Another owner may have been there: what is in flight is the store's to say from now on. Answers the callers whose
+   * message is to be published again from the start; the outcome of QoS 2 cannot be known here.
+   */
+  forget(): WaitingPublish[] {
+    const again: WaitingPublish[] = [];
+    for (const flight of this.#flights) {
+      const { packetId, qos, caller, sent } = flight;
+      if (this.#recording.has(flight)) continue;
+      this.#flights.remove(packetId);
+      if (caller === null || caller.answered) continue;
+      if (qos === 1 || !sent) again.push(caller);
+      else caller.reject(outcomeUnknown('The lease ended while the exchange was under way'));
+    }
+    return again;
+  }
+
+  /**
+   * Resumes what belongs to the session, in the order it began [MQTT-4.4.0-1]; after a lost session QoS 1 is sent anew,
+   * and the outcome of QoS 2 cannot be known. Answers the callers whose message is to be published again from the start.
+   */
+  open(link: MqttLink, session: FlightSession): WaitingPublish[] {
+    this.#link = link;
+    this.#generation = session.generation;
+    this.#version = session.protocolVersion;
+    this.#log.open(session.generation);
+    for (const exchange of session.former) this.#flights.adopt(exchange);
+    const again = session.present ? [] : this.#forgetLostSession();
+    const packets: Buffer[] = [];
+    for (const flight of this.#flights) {
+      const packet = this.#recording.has(flight) ? null : this.#resume(flight);
+      if (packet !== null) packets.push(packet);
+    }
+    if (packets.length > 0) link.write(Buffer.concat(packets));
+    return again;
+  }
+
+  close(): void {
+    this.#link = null;
+    this.#log.close();
+  }
+
+  /** Nothing will be acknowledged any more. */
+  stop(detail: string): void {
+    for (const { caller } of this.#flights) caller?.reject(outcomeUnknown(detail));
+  }
+
+  onAck(packet: Extract<FlowPacket, { cmd: 'puback' | 'pubrec' | 'pubcomp' }>): void {
+    if (packet.cmd === 'puback') this.#onPuback(packet);
+    else if (packet.cmd === 'pubrec') this.#onPubrec(packet);
+    else this.#onPubcomp(packet);
+  }
+
+  #onPuback({ messageId = 0, reasonCode = 0 }: IPubackPacket): void {
+    const flight = this.#flights.get(messageId);
+    if (flight?.qos !== 1) return;
+    this.#flights.remove(messageId);
+    this.#answer(flight, 'puback', reasonCode);
+    this.#options.onLanded();
+  }
+
+  #onPubrec({ messageId = 0, reasonCode = 0 }: IPubrecPacket): void {
+    const flight = this.#flights.get(messageId);
+    if (flight?.qos === 2 && flight.stage === 'publish') {
+      if (reasonCode >= FIRST_FAILURE) {
+        this.#answer(flight, 'pubrec', reasonCode);
+        this.#finish(flight);
+        return;
+      }
+      flight.stage = 'releasing';
+      flight.recReasonCode = reasonCode;
+      this.#log.release(messageId);
+    } else if (flight?.stage !== 'releasing') {
+      // Repeated, or of an exchange that is over here: PUBREL lets the broker end it too. [MQTT-4.3.3-4]
+      this.#link?.write(encodeAck('pubrel', messageId));
+    }
+  }
+
+  #onPubcomp({ messageId = 0 }: IPubcompPacket): void {
+    const flight = this.#flights.get(messageId);
+    if (flight?.stage !== 'release') return;
+    // After PUBREC the message is the broker's, whatever PUBCOMP says: it can only not know the exchange any more.
+    this.#answer(flight, 'pubrec', flight.recReasonCode);
+    this.#finish(flight);
+  }
+
+  /** The identifier is free for another exchange only once the store has forgotten this one. */
+  #finish(flight: Flight): void {
+    flight.stage = 'ended';
+    this.#log.finish(flight.packetId);
+  }
+
+  #onReleased(packetIds: readonly number[]): void {
+    for (const packetId of packetIds) {
+      const flight = this.#flights.get(packetId);
+      if (flight?.stage === 'releasing') flight.stage = 'release';
+    }
+    this.#link?.write(encodeAcks(packetIds.map((packetId) => ({ command: 'pubrel', packetId }))));
+  }
+
+  #onFinished(packetIds: readonly number[]): void {
+    for (const packetId of packetIds) {
+      if (this.#flights.get(packetId)?.stage === 'ended') this.#flights.remove(packetId);
+    }
+    this.#options.onLanded();
+  }
+
+  /** The packet that goes on with an exchange; null when the store has to be told something first. */
+  #resume(flight: Flight): Buffer | null {
+    switch (flight.stage) {
+      case 'publish': {
+        if (flight.sent) flight.repeats += 1;
+        if (flight.repeats > MAX_REPEATS) return this.#giveUp(flight);
+        const packet = flight.sent ? markDuplicate(flight.packet) : Buffer.from(flight.packet);
+        flight.sent = true;
+        return packet;
+      }
+      case 'releasing':
+        this.#log.release(flight.packetId);
+        return null;
+      case 'release':
+        return encodeAck('pubrel', flight.packetId);
+      case 'ended':
+        this.#log.finish(flight.packetId);
+        return null;
+      case 'poison':
+        return null;
+    }
+  }
+
+  /** Whatever it is that this broker cannot bear in the packet: without an end it would be sent before all others. */
+  #giveUp(flight: Flight): null {
+    flight.caller?.reject(outcomeUnknown('The connection was lost each time that the message was sent'));
+    if (flight.qos === 1) {
+      this.#flights.remove(flight.packetId);
+      return null;
+    }
+    flight.stage = 'poison';
+    this.#log.finish(flight.packetId);
+    return null;
+  }
+
+  #forgetLostSession(): WaitingPublish[] {
+    const again: WaitingPublish[] = [];
+    for (const flight of this.#flights) {
+      if (flight.qos === 1) flight.sent = false;
+      if (flight.qos === 1 || flight.stage === 'ended' || this.#recording.has(flight)) continue;
+      this.#flights.remove(flight.packetId);
+      if (flight.caller === null) continue;
+      if (!flight.sent) again.push(flight.caller);
+      else flight.caller.reject(outcomeUnknown('The broker lost the session while the exchange was under way'));
+    }
+    return again;
+  }
+
+  #answer({ caller }: Flight, packet: 'puback' | 'pubrec', reasonCode: number): void {
+    if (caller === null) return;
+    const answer = answerOf(caller.message, packet, reasonCode, this.#version);
+    if (answer instanceof Problem) caller.reject(answer);
+    else caller.resolve(answer);
+  }
+}

@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { IncomingMessage } from '../../mqtt/message.ts';
+import type { MqttLink } from '../link/mqtt-link.ts';
+import type { FlowControl, FlowPacket } from '../link/packet-splitter.ts';
+import { type AckCommand, encodeAcks, toIncomingMessage } from '../link/packets.ts';
+import type { Fence, InboundEntry, QueueLimits, Store } from '../ports.ts';
+import { BackPressure } from './back-pressure.ts';
+import { GroupWorker } from './group-worker.ts';
+
+/** In one commit: large enough that the commit's cost is spread, small enough to answer soon. */
+const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
+/** How often a full queue that holds is asked whether it has room again. */
+const HOLD_INTERVAL_MS = 250;
+
+interface Step {
+  entries: InboundEntry[];
+  /** What to answer once the entry is committed; nothing at QoS 0. */
+  ack: { command: AckCommand; packetId: number } | null;
+  bytes: number;
+}
+
+export interface InboundOptions {
+  store: Pick<Store, 'inbound' | 'queues'>;
+  fence: Fence;
+  /** Asked at each group, since a caller may change them. */
+  limits: () => QueueLimits;
+  maxPayload: number;
+  /** MQTT 3.1: whether the broker kept the session is not told. */
+  sessionMayBeNew: boolean;
+  /** The store failed: the connection must be closed, so that the broker sends again what was not acknowledged. */
+  onFailure: (error: unknown) => void;
+}
+
+/**
+ * The inbound flow of one network connection: store in groups, then acknowledge. PUBACK, PUBREC and PUBCOMP leave only
+ * after what they acknowledge is committed, in the order in which it came. [MQTT-4.6.0-2, MQTT-4.6.0-3]
+ *
+ * Packets may arrive before `open`, since brokers send right after CONNACK; they wait until the generation is known.
+ */
+export class Inbound {
+  readonly #options: InboundOptions;
+  readonly #worker: GroupWorker<Step>;
+  readonly #backPressure = new BackPressure();
+  readonly #stopping = new AbortController();
+  #link: MqttLink | null = null;
+  #generation = 0;
+  /** The queue is full and holds: nothing is acknowledged until a reader makes room. */
+  #held = false;
+
+  constructor(options: InboundOptions) {
+    this.#options = options;
+    this.#worker = new GroupWorker({
+      work: (group) => this.#commit(group),
+      onFailure: options.onFailure,
+      maxGroup: MAX_GROUP.items,
+      maxBytes: MAX_GROUP.bytes,
+      bytesOf: ({ bytes }) => bytes,
+    });
+  }
+
+  /** From now on packets are stored under this generation and acknowledged on this link. */
+  open(link: MqttLink, generation: number): void {
+    this.#link = link;
+    this.#generation = generation;
+    this.#worker.start();
+    this.#backPressure.apply();
+  }
+
+  /** Takes a PUBLISH, of whose payload `cut` bytes are missing, or PUBREL; `flush` begins to store what was taken. */
+  take(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): void {
+    if (this.#stopping.signal.aborted) return;
+    const step = this.#toStep(packet, cut);
+    if (step.ack === null && (this.#held || !this.#backPressure.admitsQoS0())) {
+      this.#backPressure.drop();
+      return;
+    }
+    this.#backPressure.add(step.bytes);
+    this.#worker.add(step);
+  }
+
+  flush(flow: FlowControl): void {
+    if (this.#link !== null) this.#worker.start();
+    this.#backPressure.apply(flow);
+  }
+
+  /** Resolves when all that was taken is stored and acknowledged, or waits for a reader to make room. */
+  idle(): Promise<void> {
+    return this.#held ? Promise.resolve() : this.#worker.idle();
+  }
+
+  /** The network connection is gone: what is not yet being stored is left for the broker to send again. */
+  stop(): void {
+    this.#stopping.abort();
+    this.#worker.stop();
+    this.#backPressure.stop();
+    this.#link = null;
+  }
+
+  #toStep(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): Step {
+    const packetId = packet.messageId ?? 0;
+    if (packet.cmd === 'pubrel') {
+      return { entries: [{ kind: 'release', packetId }], ack: { command: 'pubcomp', packetId }, bytes: 0 };
+    }
+    const message = toIncomingMessage(packet, Date.now(), { maxPayload: this.#options.maxPayload, cut });
+    const bytes = message.payload.length + message.topic.length;
+    switch (message.qos) {
+      case 0:
+        return { entries: [{ kind: 'message', message }], ack: null, bytes };
+      case 1:
+        return { entries: [{ kind: 'message', message }], ack: { command: 'puback', packetId }, bytes };
+      case 2:
+        return { entries: this.#exactlyOnce(message, packetId), ack: { command: 'pubrec', packetId }, bytes };
+    }
+  }
+
+  /** Where a session may have been lost unnoticed, an identifier that comes without DUP is a new message's. */
+  #exactlyOnce(message: IncomingMessage, packetId: number): InboundEntry[] {
+    const entry: InboundEntry = { kind: 'message', message, packetId };
+    return this.#options.sessionMayBeNew && !message.dup ? [{ kind: 'release', packetId }, entry] : [entry];
+  }
+
+  async #commit(group: Step[]): Promise<void> {
+    let rest = group;
+    while (rest.length > 0) {
+      const done = await this.#append(rest);
+      this.#settle(rest.slice(0, done));
+      rest = this.#unlessDropped(rest.slice(done));
+      this.#held = rest.length > 0;
+      if (!this.#held) break;
+      await sleep(HOLD_INTERVAL_MS, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      if (this.#stopping.signal.aborted) return;
+    }
+    await this.#countDropped();
+  }
+
+  /** Stores from the front; answers how many steps are done. All, unless the queue is full and holds. */
+  async #append(steps: readonly Step[]): Promise<number> {
+    const { store, fence, limits } = this.#options;
+    const entries = steps.flatMap((step) => step.entries);
+    const { taken } = await store.inbound.append(fence, this.#generation, entries, limits());
+    if (taken === entries.length) return steps.length;
+    let count = 0;
+    // A step that is half done is done again: its release is idempotent.
+    return steps.findIndex(({ entries: { length } }) => {
+      count += length;
+      return count > taken;
+    });
+  }
+
+  #settle(done: readonly Step[]): void {
+    this.#backPressure.remove(done.length, sum(done));
+    const acks = done.map(({ ack }) => ack).filter((ack) => ack !== null);
+    if (acks.length > 0) this.#link?.write(encodeAcks(acks));
+  }
+
+  /** QoS 0 has no acknowledgement to hold back. */
+  #unlessDropped(steps: Step[]): Step[] {
+    const dropped = steps.filter(({ ack }) => ack === null);
+    this.#backPressure.remove(dropped.length, sum(dropped));
+    for (const _ of dropped) this.#backPressure.drop();
+    return steps.filter(({ ack }) => ack !== null);
+  }
+
+  async #countDropped(): Promise<void> {
+    const count = this.#backPressure.takeDropped();
+    if (count > 0) await this.#options.store.queues.countDropped(this.#options.fence, count);
+  }
+}
+
+function sum(steps: readonly Step[]): number {
+  return steps.reduce((bytes, step) => bytes + step.bytes, 0);
+}
