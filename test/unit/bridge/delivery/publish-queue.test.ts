@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { PublishQueue, WaitingPublish } from '../../../src/bridge/delivery/publish-queue.ts';
-import { Problem } from '../../../src/errors/problem.ts';
-import { message } from '../../helpers/bridge.ts';
+import { PublishQueue, WaitingPublish } from '../../../../src/bridge/delivery/publish-queue.ts';
+import { Problem } from '../../../../src/errors/problem.ts';
+import { message } from '../../../helpers/bridge.ts';
 
 const LATE = new Problem('no-answer');
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ScramSha256 } from '../../../src/bridge/link/scram-sha-256.ts';
+import { ScramSha256 } from '../../../../src/bridge/link/scram-sha-256.ts';
 
 const password = Buffer.from('pencil');
 const NONCE = 'rOprNGfwEbeRWgbNEkqO';

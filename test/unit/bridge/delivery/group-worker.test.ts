@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { GroupWorker } from '../../../src/bridge/delivery/group-worker.ts';
+import { GroupWorker } from '../../../../src/bridge/delivery/group-worker.ts';
 
 function gated(maxGroup = 100) {
   const groups: number[][] = [];

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { generate, type Packet } from 'mqtt-packet';
 import { describe, expect, it } from 'vitest';
-import { type OwnPacket, PacketSplitter, type SplitterLimits } from '../../../src/bridge/link/packet-splitter.ts';
+import { type OwnPacket, PacketSplitter, type SplitterLimits } from '../../../../src/bridge/link/packet-splitter.ts';
 
 /** A transport whose other side is the test's. */
 class Wire extends Duplex {

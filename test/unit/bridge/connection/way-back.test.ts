@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { backoffMs } from '../../../src/bridge/connection/backoff.ts';
-import { Takeovers } from '../../../src/bridge/connection/takeover.ts';
-import { Turns } from '../../../src/bridge/connection/turns.ts';
+import { backoffMs } from '../../../../src/bridge/connection/backoff.ts';
+import { Takeovers } from '../../../../src/bridge/connection/takeover.ts';
+import { Turns } from '../../../../src/bridge/connection/turns.ts';
 
 describe('backoffMs', () => {
   const most = () => 0.999_999;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatAddress, parseAddress } from '../../../src/bridge/link/address.ts';
-import { isForbiddenAddress } from '../../../src/bridge/transports/guarded-lookup.ts';
+import { formatAddress, parseAddress } from '../../../../src/bridge/link/address.ts';
+import { isForbiddenAddress } from '../../../../src/bridge/transports/guarded-lookup.ts';
 
 describe('parseAddress', () => {
   it.each([

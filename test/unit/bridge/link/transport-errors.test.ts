@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { describeTransportError } from '../../../src/bridge/link/transport-errors.ts';
+import { describeTransportError } from '../../../../src/bridge/link/transport-errors.ts';
 
 const failure = (members: object, message = 'x') => Object.assign(new Error(message), members);
 const openssl = (reason: string, rest = '') =>

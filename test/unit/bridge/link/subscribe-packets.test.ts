@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { generate } from 'mqtt-packet';
 import { describe, expect, test } from 'vitest';
-import { inPackets, subscribeBytes } from '../../../src/bridge/link/subscribe-packets.ts';
+import { inPackets, subscribeBytes } from '../../../../src/bridge/link/subscribe-packets.ts';
 
 const filters = (maxLength: number) =>
   fc.array(

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { KeepAlive } from '../../../src/bridge/link/keep-alive.ts';
+import { KeepAlive } from '../../../../src/bridge/link/keep-alive.ts';
 
 const KEEP_ALIVE = 10;
 
