@@ -5,7 +5,7 @@
  * Every method rejects with `StoreUnavailable` when the store cannot be reached or cannot commit, and a fenced one with
  * `StaleEpoch` when the lease named by the fence is no longer the valid one. A resolved promise means committed.
  */
-import type { IncomingMessage } from '../mqtt/message.ts';
+import type { IncomingMessage, OutgoingMessage } from '../mqtt/message.ts';
 
 /** A Connection's immutable opaque identity inside the bridge. Never the ClientID. */
 export type Key = string & { readonly __brand: 'Key' };
@@ -66,7 +66,7 @@ export interface ConnectionRecords {
   byClientId(broker: string, clientId: string): Promise<ConnectionRecord | null>;
   /** Records in code-point order of `id`, those after `after`. */
   list(after: string | null, limit: number): Promise<ConnectionRecord[]>;
-  /** Removes the record and all that is stored under its key: session, queue, identifiers, exchanges. Idempotent. */
+  /** Removes the record and all that is stored under its key: session, queue, identifiers, exchanges, publications. Idempotent. */
   remove(key: Key): Promise<void>;
 }
 
@@ -176,6 +176,80 @@ export interface Queues {
   watch(key: Key, onAppend: () => void): () => void;
 }
 
+/** One message of a publication. */
+export interface PublicationItem {
+  readonly publication: string;
+  /** Its place, from 0. */
+  readonly index: number;
+}
+
+/** What became of a message: JSON, opaque to the store. Null: it was never sent, whatever the store was told before. */
+export interface Settlement {
+  readonly item: PublicationItem;
+  readonly outcome: string | null;
+}
+
+/**
+ * `open`: not sent, or not at QoS 2, as far as the store knows; `exchanged`: its QoS 2 exchange decides; `lost`: that
+ * exchange was discarded with its session, so nobody will ever know; `done`: it has its outcome.
+ */
+export type ItemState = { readonly state: 'open' | 'exchanged' | 'lost' } | { readonly state: 'done'; outcome: string };
+
+/** A publish whose outcome is kept. */
+export interface Publication {
+  /** Names it under its key. */
+  readonly id: string;
+  readonly idempotencyKey: string | null;
+  /** Of the request: opaque to the store, without spaces. */
+  readonly fingerprint: string;
+  /** Whether the caller sent an array. */
+  readonly batch: boolean;
+  /** Whether its messages are in the outbox until they are sent. */
+  readonly queued: boolean;
+  /** Milliseconds since the epoch, by the store's clock. */
+  readonly acceptedAt: number;
+  readonly items: readonly ItemState[];
+}
+
+export interface NewPublication
+  extends Pick<Publication, 'id' | 'idempotencyKey' | 'fingerprint' | 'batch' | 'queued'> {
+  /** In their order; one with an outcome is done. A queued publication has the messages of the others. */
+  readonly items: readonly { readonly message: OutgoingMessage | null; readonly outcome: string | null }[];
+  /** How long it is kept once all its items have ended; twice as long before. */
+  readonly retentionMs: number;
+}
+
+/** What may wait in the outbox of a Connection. */
+export interface OutboxLimits {
+  readonly maxMessages: number;
+  /** Of the messages as the store keeps them. */
+  readonly maxBytes: number;
+}
+
+export interface OutboxEntry {
+  /** Grows with each entry of the outbox. */
+  readonly position: number;
+  readonly item: PublicationItem;
+  readonly message: OutgoingMessage;
+  /** How long ago it was accepted, by the store's clock. */
+  readonly ageMs: number;
+}
+
+/** Publishes that outlive their request: those with an Idempotency-Key, and those that were queued. */
+export interface Publications {
+  /**
+   * Records a publication, with its messages in the outbox when it is queued. `full`: the outbox has no room for them
+   * all. Where the key has one with the same `idempotencyKey`, that one is answered, and nothing is changed.
+   */
+  begin(fence: Fence, publication: NewPublication, limits: OutboxLimits): Promise<'begun' | 'full' | Publication>;
+  /** One that has not expired. */
+  find(key: Key, by: { readonly id: string } | { readonly idempotencyKey: string }): Promise<Publication | null>;
+  /** What is `open` in the outbox after a position, in the order in which it was queued. A page may end early. */
+  outbox(key: Key, after: number, limit: number): Promise<OutboxEntry[]>;
+  /** Gives `open` items their outcome; one with an exchange gets it from `Exchanges`. */
+  settle(fence: Fence, settlements: readonly (Settlement & { readonly outcome: string })[]): Promise<void>;
+}
+
 /** An outbound QoS 2 exchange: its state outlives the process, so that the next owner can finish it. */
 export interface OutboundExchange {
   readonly packetId: number;
@@ -183,20 +257,28 @@ export interface OutboundExchange {
   readonly stage: 'publish' | 'release';
   /** The PUBLISH packet as it goes on the wire. */
   readonly packet: Uint8Array;
+  /** Whose exchange it is, if its outcome is kept. */
+  readonly item: PublicationItem | null;
 }
 
+export interface NewExchange {
+  readonly packetId: number;
+  readonly packet: Uint8Array;
+  readonly item?: PublicationItem | null;
+}
+
+/** Whatever happens to an exchange happens to the item that it belongs to, in the same commit. */
 export interface Exchanges {
-  /** Recorded before PUBLISH is sent; replaces a finished exchange of the same identifier. */
-  begin(
-    fence: Fence,
-    generation: number,
-    exchanges: readonly { packetId: number; packet: Uint8Array }[],
-  ): Promise<void>;
+  /** Recorded before PUBLISH is sent; replaces a finished exchange of the same identifier. `open` items are `exchanged`. */
+  begin(fence: Fence, generation: number, exchanges: readonly NewExchange[]): Promise<void>;
   /** Recorded before PUBREL is sent. */
   release(fence: Fence, generation: number, packetIds: readonly number[]): Promise<void>;
-  /** After PUBCOMP, or a PUBREC that refuses. Idempotent. */
-  finish(fence: Fence, packetIds: readonly number[]): Promise<void>;
-  /** Those of this generation, in the order they began; those of other generations are discarded. */
+  /**
+   * After PUBCOMP, or a PUBREC that refuses; the settlements are those of their items. A null outcome makes an item
+   * that is `exchanged` `open` again; any other counts, also where the item was `lost` meanwhile. Idempotent.
+   */
+  finish(fence: Fence, packetIds: readonly number[], settlements?: readonly Settlement[]): Promise<void>;
+  /** Those of this generation, in the order they began; those of other generations are discarded, their items `lost`. */
   load(fence: Fence, generation: number): Promise<OutboundExchange[]>;
 }
 
@@ -206,6 +288,7 @@ export interface Store {
   readonly inbound: Inbound;
   readonly queues: Queues;
   readonly exchanges: Exchanges;
+  readonly publications: Publications;
   /** Resolves when the store answers; rejects with `StoreUnavailable` and the reason. */
   ping(): Promise<void>;
   /** Commits what is under way and closes. Idempotent. */

@@ -13,7 +13,7 @@
  * The header holds what most messages lack: properties, subscription identifiers, oversize. Unknown members of it are
  * ignored, so a later release may add some without a new version.
  */
-import type { IncomingMessage, MessageProperties, QoS } from '../mqtt/message.ts';
+import type { IncomingMessage, MessageProperties, OutgoingMessage, QoS } from '../mqtt/message.ts';
 
 const VERSION = 1;
 const PREFIX_BYTES = 16;
@@ -80,6 +80,17 @@ export function decodeMessage(bytes: Uint8Array): IncomingMessage {
   return payloadAt === headerAt
     ? message
     : Object.assign(message, decodeHeader(view.toString('utf8', headerAt, payloadAt)));
+}
+
+/** A message to publish, in the same format. */
+export function encodeOutgoing(message: OutgoingMessage): Buffer {
+  return encodeMessage({ ...message, dup: false, receivedAt: 0 });
+}
+
+/** As `decodeMessage`, of what `encodeOutgoing` made. */
+export function decodeOutgoing(bytes: Uint8Array): OutgoingMessage {
+  const { topic, payload, qos, retain, properties } = decodeMessage(bytes);
+  return { topic, payload, qos, retain, ...(properties === undefined ? {} : { properties }) };
 }
 
 function encodeHeader({ properties, subscriptionIdentifiers, oversize }: IncomingMessage): string {

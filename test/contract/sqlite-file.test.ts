@@ -52,7 +52,7 @@ describe('the schema', () => {
     expect(database.prepare('SELECT note FROM connections').all()).toEqual([{ note: record.id }]);
     database.close();
     const backup = readdirSync(place.folder).filter(
-      (name) => name.startsWith('bridge.db.v1-') && name.endsWith('.backup'),
+      (name) => name.startsWith(`bridge.db.v${MIGRATIONS.length}-`) && name.endsWith('.backup'),
     );
     expect(backup).toHaveLength(1);
     const copy = join(place.folder, backup[0] ?? '');
@@ -167,6 +167,20 @@ describe('what is gone', () => {
       await store.connections.create(newRecord({ key: lease.key }));
       await store.inbound.append(lease, 0, entries(numbered(3), 1), ROOMY);
       await store.exchanges.begin(lease, 0, [{ packetId: 1, packet: Buffer.from('packet') }]);
+      const item = {
+        message: { topic: 't', payload: Buffer.from('p'), qos: 1, retain: false } as const,
+        outcome: null,
+      };
+      const members = {
+        id: 'p',
+        idempotencyKey: 'k',
+        fingerprint: 'f',
+        batch: false,
+        queued: true,
+        retentionMs: 60_000,
+      };
+      await store.publications.begin(lease, { ...members, items: [item] }, { maxMessages: 9, maxBytes: 999 });
+      expect(['publications', 'publication_items', 'outbox', 'outboxes'].map(rows)).toEqual([1, 1, 1, 1]);
       expect(rows('inbound_identifiers')).toBe(3);
       await store.inbound.beginGeneration(lease, {});
       expect(rows('inbound_identifiers')).toBe(0);

@@ -10,6 +10,7 @@ import { describeInbound } from './store/inbound.ts';
 import { describeLeases } from './store/leases.ts';
 import { describeLimits } from './store/limits.ts';
 import { describeMessages } from './store/messages.ts';
+import { describePublications } from './store/publications.ts';
 import { describeQueues } from './store/queues.ts';
 import { describeReopen } from './store/reopen.ts';
 
@@ -59,6 +60,7 @@ export function describeStore(name: string, subject: StoreSubject): void {
     describeQueues(context);
     describeLimits(context);
     describeExchanges(context);
+    describePublications(context);
     describeConcurrency(context);
     const { open, reopen } = subject;
     if (reopen) describeReopen({ open: async () => open(), reopen: async (closed) => reopen(closed) });

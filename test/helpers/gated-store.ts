@@ -20,7 +20,7 @@ export async function openGatedStore(verb: 'append' | 'begin'): Promise<GatedSto
       gates.push({ pass, fail: () => reject(new StoreUnavailable('the test says so')) });
     });
   };
-  const { connections, leases, queues, inbound, exchanges } = store;
+  const { connections, leases, queues, inbound, exchanges, publications } = store;
   return {
     gates,
     store: {
@@ -39,6 +39,7 @@ export async function openGatedStore(verb: 'append' | 'begin'): Promise<GatedSto
         finish: (...args) => exchanges.finish(...args),
         load: (...args) => exchanges.load(...args),
       },
+      publications,
       ping: () => store.ping(),
       close: () => store.close(),
     },

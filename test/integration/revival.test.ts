@@ -36,7 +36,7 @@ describe('a start with a store that fails', () => {
       beginGeneration: (...args) => store.inbound.beginGeneration(...args),
       append: (...args) => store.inbound.append(...args),
     };
-    const { connections, leases, queues, exchanges } = store;
+    const { connections, leases, queues, exchanges, publications } = store;
     bridge = await createTestBridge({
       url: broker.url,
       store: {
@@ -44,6 +44,7 @@ describe('a start with a store that fails', () => {
         leases,
         queues,
         exchanges,
+        publications,
         inbound,
         ping: () => store.ping(),
         close: () => store.close(),

@@ -1,6 +1,7 @@
-import type { Exchanges, Fence, OutboundExchange } from '../../bridge/ports.ts';
+import type { Exchanges, Fence, NewExchange, OutboundExchange, Settlement } from '../../bridge/ports.ts';
 import type { Argument, Commands, Runner } from './client.ts';
 import { unlessStale } from './errors.ts';
+import { fromItemName, toItemName } from './item-names.ts';
 import type { Keys } from './keys.ts';
 import { asBytes, asNumber, asRows, asText } from './replies.ts';
 
@@ -16,16 +17,14 @@ export class RedisExchanges implements Exchanges {
     this.#keys = keys;
   }
 
-  async begin(
-    fence: Fence,
-    generation: number,
-    exchanges: readonly { packetId: number; packet: Uint8Array }[],
-  ): Promise<void> {
-    const pairs = exchanges.flatMap(({ packetId, packet }): Argument[] => [
+  async begin(fence: Fence, generation: number, exchanges: readonly NewExchange[]): Promise<void> {
+    const triples = exchanges.flatMap(({ packetId, packet, item = null }): Argument[] => [
       packetId,
       Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength),
+      item === null ? '' : toItemName(item),
     ]);
-    unlessStale(await this.#durable.run('exchange-begin', this.#names(fence), [fence.epoch, generation, ...pairs]));
+    const names = [...this.#names(fence), this.#keys.of(fence.key, 'publications')];
+    unlessStale(await this.#durable.run('exchange-begin', names, [fence.epoch, generation, ...triples]));
   }
 
   async release(fence: Fence, generation: number, packetIds: readonly number[]): Promise<void> {
@@ -33,19 +32,29 @@ export class RedisExchanges implements Exchanges {
     unlessStale(await this.#durable.run('exchange-release', this.#names(fence), args));
   }
 
-  async finish(fence: Fence, packetIds: readonly number[]): Promise<void> {
-    unlessStale(await this.#client.run('exchange-finish', this.#names(fence), [fence.epoch, ...packetIds]));
+  async finish(fence: Fence, packetIds: readonly number[], settlements: readonly Settlement[] = []): Promise<void> {
+    const triples = settlements.flatMap(({ item, outcome }) => [item.publication, item.index, outcome ?? '']);
+    // An outcome is told to its caller; that an exchange is over may be forgotten, and is found out again.
+    const runner = settlements.length > 0 ? this.#durable : this.#client;
+    const args = [fence.epoch, packetIds.length, ...packetIds, ...triples];
+    unlessStale(await runner.run('exchange-finish', this.#withItems(fence), args));
   }
 
   async load(fence: Fence, generation: number): Promise<OutboundExchange[]> {
-    const reply = await this.#client.run('exchange-load', this.#names(fence), [fence.epoch, generation]);
-    return asRows(unlessStale(reply), 4)
+    const reply = await this.#client.run('exchange-load', this.#withItems(fence), [fence.epoch, generation]);
+    return asRows(unlessStale(reply), 5)
       .sort(([a], [b]) => asNumber(a) - asNumber(b))
-      .map(([, packetId, stage, packet]) => ({
+      .map(([, packetId, stage, packet, item]) => ({
         packetId: asNumber(packetId),
         stage: asText(stage) === 'release' ? 'release' : 'publish',
         packet: asBytes(packet),
+        item: asText(item) === '' ? null : fromItemName(asText(item)),
       }));
+  }
+
+  #withItems(fence: Fence): string[] {
+    const parts = ['publications', 'publication-expiry', 'outbox'] as const;
+    return [...this.#names(fence), ...parts.map((part) => this.#keys.of(fence.key, part))];
   }
 
   #names({ key }: Fence): string[] {

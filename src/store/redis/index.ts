@@ -8,6 +8,7 @@ import { RedisExchanges } from './exchanges.ts';
 import { RedisInbound } from './inbound.ts';
 import { Keys } from './keys.ts';
 import { RedisLeases } from './leases.ts';
+import { RedisPublications } from './publications.ts';
 import { RedisQueues } from './queues.ts';
 import { RecordIndex } from './record-index.ts';
 import { RecordTable } from './record-table.ts';
@@ -95,6 +96,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
     inbound: new RedisInbound(client, durable, keys),
     queues: new RedisQueues(client, keys, wakeUps),
     exchanges: new RedisExchanges(client, durable, keys),
+    publications: new RedisPublications(client, durable, keys),
     ping: () => client.ping(),
     sweep: () => sweep(client, parts),
     close() {

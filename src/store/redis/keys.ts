@@ -5,7 +5,20 @@ import type { Key } from '../../bridge/ports.ts';
 const INDEX_SHARDS = 64;
 
 /** What is kept under a Connection's key. All of it shares one hash tag, so one slot of a Cluster. */
-const PARTS = ['record', 'lease', 'last-lease', 'session', 'queue', 'counters', 'received', 'exchanges'] as const;
+const PARTS = [
+  'record',
+  'lease',
+  'last-lease',
+  'session',
+  'queue',
+  'counters',
+  'received',
+  'exchanges',
+  'publications',
+  'publication-keys',
+  'publication-expiry',
+  'outbox',
+] as const;
 export type Part = (typeof PARTS)[number];
 
 /**

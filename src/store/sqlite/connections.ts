@@ -51,6 +51,10 @@ export class SqliteConnections implements ConnectionRecords {
       'DELETE FROM inbound_identifiers WHERE slot = (SELECT slot FROM queues WHERE key = ?)',
       'DELETE FROM messages WHERE slot = (SELECT slot FROM queues WHERE key = ?)',
       'DELETE FROM queues WHERE key = ?',
+      'DELETE FROM publications WHERE key = ?',
+      'DELETE FROM publication_items WHERE key = ?',
+      'DELETE FROM outbox WHERE key = ?',
+      'DELETE FROM outboxes WHERE key = ?',
     ].map((sql) => database.prepare(sql));
   }
 

@@ -5,6 +5,8 @@ import { SqliteExchanges } from './exchanges.ts';
 import { SqliteInbound } from './inbound.ts';
 import { MemoryLeases } from './leases.ts';
 import { openDatabase } from './open.ts';
+import { PublicationTable } from './publication-table.ts';
+import { SqlitePublications } from './publications.ts';
 import { QueueTable } from './queue-table.ts';
 import { SqliteQueues } from './queues.ts';
 import { MIGRATIONS } from './schema.ts';
@@ -33,6 +35,7 @@ export function storeOn(database: DatabaseSync, path: string, now: () => number)
   const transactions = new Transactions(database, path);
   const leases = new MemoryLeases(now);
   const parts = { transactions, leases, table: new QueueTable(database), watchers: new Watchers(), now };
+  const publications = new PublicationTable(database);
   const queues = new SqliteQueues(parts);
   const probe = database.prepare('SELECT count(*) FROM sqlite_schema');
   return {
@@ -40,7 +43,8 @@ export function storeOn(database: DatabaseSync, path: string, now: () => number)
     leases,
     inbound: new SqliteInbound(database, parts),
     queues,
-    exchanges: new SqliteExchanges(database, transactions, leases),
+    exchanges: new SqliteExchanges(database, { transactions, leases, publications, now }),
+    publications: new SqlitePublications({ transactions, leases, publications, now }),
     async ping() {
       await transactions.read(() => probe.get());
     },

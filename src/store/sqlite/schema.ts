@@ -65,4 +65,51 @@ export const MIGRATIONS: readonly string[] = [
     UNIQUE (key, packet_id)
   );
   `,
+  `
+  ALTER TABLE exchanges ADD COLUMN publication TEXT;  -- whose exchange it is, if its outcome is kept
+  ALTER TABLE exchanges ADD COLUMN item INTEGER;
+
+  CREATE TABLE publications (
+    key             TEXT NOT NULL,
+    id              TEXT NOT NULL,
+    idempotency_key TEXT,
+    fingerprint     TEXT NOT NULL,
+    batch           INTEGER NOT NULL,
+    queued          INTEGER NOT NULL,
+    accepted_at     INTEGER NOT NULL,  -- ms since the epoch, by this store's clock
+    expires_at      INTEGER NOT NULL,
+    retention       INTEGER NOT NULL,  -- ms
+    unended         INTEGER NOT NULL,  -- items that are open or exchanged
+    PRIMARY KEY (key, id)
+  ) WITHOUT ROWID;
+  CREATE UNIQUE INDEX publications_idempotency ON publications (key, idempotency_key) WHERE idempotency_key IS NOT NULL;
+  CREATE INDEX publications_expiry ON publications (expires_at);
+
+  CREATE TABLE publication_items (
+    key         TEXT NOT NULL,
+    publication TEXT NOT NULL,
+    item        INTEGER NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('open', 'exchanged', 'lost', 'done')),
+    outcome     TEXT,  -- JSON
+    PRIMARY KEY (key, publication, item)
+  ) WITHOUT ROWID;
+
+  -- Messages of queued publications that have not ended; \`position\` tells their order.
+  CREATE TABLE outbox (
+    position    INTEGER PRIMARY KEY,
+    key         TEXT NOT NULL,
+    publication TEXT NOT NULL,
+    item        INTEGER NOT NULL,
+    body        BLOB NOT NULL,  -- message-codec.ts
+    UNIQUE (key, publication, item)
+  );
+  CREATE INDEX outbox_order ON outbox (key, position);
+
+  -- What each outbox holds; a row of its own, so that a limit is not a count.
+  CREATE TABLE outboxes (
+    key      TEXT NOT NULL PRIMARY KEY,
+    messages INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ];

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { type Epoch, type Fence, StaleEpoch, type Store } from '../../../src/bridge/ports.ts';
+import { type Epoch, type Fence, type NewPublication, StaleEpoch, type Store } from '../../../src/bridge/ports.ts';
 import { drain, entries, newKey, own, ROOMY, type StoreContext } from './fixtures.ts';
+
+const LIMITS = { maxMessages: 10, maxBytes: 10_000 };
+
+function publication(id: string): NewPublication {
+  const message = { topic: 't', payload: Buffer.from(id), qos: 1, retain: false } as const;
+  const items = [{ message, outcome: null }];
+  return { id, idempotencyKey: id, fingerprint: id, batch: false, queued: true, items, retentionMs: 600_000 };
+}
 
 /** Every write that only the owner may make. */
 const FENCED: Readonly<Record<string, (store: Store, fence: Fence) => Promise<unknown>>> = {
@@ -12,6 +20,9 @@ const FENCED: Readonly<Record<string, (store: Store, fence: Fence) => Promise<un
   'exchanges.release': (store, fence) => store.exchanges.release(fence, 1, [1]),
   'exchanges.finish': (store, fence) => store.exchanges.finish(fence, [1]),
   'exchanges.load': (store, fence) => store.exchanges.load(fence, 99),
+  'publications.begin': (store, fence) => store.publications.begin(fence, publication('stale'), LIMITS),
+  'publications.settle': (store, fence) =>
+    store.publications.settle(fence, [{ item: { publication: 'kept', index: 0 }, outcome: 'stale' }]),
 };
 
 export function describeFencing(context: StoreContext): void {
@@ -56,6 +67,7 @@ async function withState(store: Store) {
   await store.inbound.beginGeneration(lease, { state: 'online' });
   await store.inbound.append(lease, 1, entries(['kept']), ROOMY);
   await store.exchanges.begin(lease, 1, [{ packetId: 1, packet: Buffer.from('kept') }]);
+  await store.publications.begin(lease, publication('kept'), LIMITS);
   return lease;
 }
 
@@ -64,4 +76,8 @@ async function expectUntouched(store: Store, owner: Fence): Promise<void> {
   expect(await drain(store, owner.key)).toEqual(['kept']);
   expect(await store.queues.stats(owner.key)).toMatchObject({ depth: 1, dropped: 0 });
   expect(await store.exchanges.load(owner, 1)).toMatchObject([{ packetId: 1, stage: 'publish' }]);
+  expect(await store.publications.outbox(owner.key, 0, 10)).toMatchObject([
+    { item: { publication: 'kept', index: 0 } },
+  ]);
+  expect(await store.publications.find(owner.key, { idempotencyKey: 'stale' })).toBeNull();
 }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../src/bridge/ports.ts';
 import { drain, entries, filled, newRecord, numbered, own, positionAt, ROOMY, textsOf } from './fixtures.ts';
+import { outgoing } from './publications.ts';
 
 export interface Reopening {
   open(): Promise<Store>;
@@ -29,6 +30,10 @@ export function describeReopen({ open, reopen }: Reopening): void {
       await store.exchanges.begin(lease, 1, [{ packetId: 1, packet: Buffer.from('one') }]);
       await store.exchanges.begin(lease, 1, [{ packetId: 2, packet: Buffer.from('two') }]);
       await store.exchanges.release(lease, 1, [1]);
+      const items = ['first', 'second'].map((text) => ({ message: outgoing(text), outcome: null }));
+      const members = { idempotencyKey: 'k', fingerprint: 'f', batch: true, queued: true, retentionMs: 86_400_000 };
+      await store.publications.begin(lease, { id: 'p', ...members, items }, { maxMessages: 9, maxBytes: 9_999 });
+      await store.publications.settle(lease, [{ item: { publication: 'p', index: 0 }, outcome: 'sent' }]);
       const before = await store.queues.read(lease.key, null, 10);
       const stats = await store.queues.stats(lease.key);
 
@@ -41,6 +46,13 @@ export function describeReopen({ open, reopen }: Reopening): void {
       expect(textsOf(before)).toEqual(['m1', 'm2', 'm3', 'm4', 'm5']);
       expect(await store.queues.stats(lease.key)).toEqual(stats);
       expect(stats).toMatchObject({ depth: 5, dropped: 1 });
+      expect(await store.publications.find(lease.key, { idempotencyKey: 'k' })).toMatchObject({
+        id: 'p',
+        items: [{ state: 'done', outcome: 'sent' }, { state: 'open' }],
+      });
+      expect(await store.publications.outbox(lease.key, 0, 9)).toMatchObject([
+        { message: { qos: 1 }, item: { index: 1 } },
+      ]);
       const owner = await own(store, lease.key);
       const stages = (await store.exchanges.load(owner, 1)).map(({ packetId, stage }) => [packetId, stage]);
       expect(stages).toEqual([
