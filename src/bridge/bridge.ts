@@ -8,6 +8,7 @@ import { Messages } from './messages.ts';
 import { PerBroker } from './per-broker.ts';
 import { Pool } from './pool.ts';
 import { PooledClient } from './pooled-client.ts';
+import { KeptPublishes } from './publications/kept-publishes.ts';
 import { readiness } from './readiness.ts';
 import { Records } from './records.ts';
 import { Removals } from './removals.ts';
@@ -30,6 +31,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const records = new Records(store.connections, documents, pool);
   const subscriptions = new Subscriptions(records, documents, pool, views);
   const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
+  const keptPublishes = new KeptPublishes(dependencies, connections);
   const messages = new Messages(store, views);
   const revival = new Revival(dependencies, pool, removals);
   const publishers = new PerBroker(brokers, (profile) => new PooledClient(profile, dialer));
@@ -48,6 +50,8 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
       const connection = await connections.live(id);
       return settleAll(requests, ({ message, timeoutMs }) => connection.publish(message, timeoutMs));
     },
+    publishKept: (id, request) => keptPublishes.publish(id, request),
+    getPublication: (publishId) => keptPublishes.find(publishId),
     publishPooled: async (broker, requests) => {
       const publisher = publishers.get(broker);
       return settleAll(requests, ({ message, timeoutMs }) => publisher.publish(message, timeoutMs));

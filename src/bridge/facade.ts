@@ -22,6 +22,31 @@ export interface PublishRequest {
 /** Per message, in order: what became of it, or why it failed. */
 export type PublishResult = PublishOutcome | Problem;
 
+/** A publish whose outcome is kept. */
+export interface KeptRequest {
+  /** In their order; an invalid message of a batch has its problem already. */
+  items: readonly (PublishRequest | Problem)[];
+  /** Whether the caller sent an array. */
+  batch: boolean;
+  /** Queues the messages instead of waiting for the broker. */
+  respondAsync: boolean;
+  idempotencyKey: string | null;
+  /** Of the body: another one does not belong to the same idempotency key. */
+  fingerprint: string;
+}
+
+/** `replayed`: it is what an earlier request with the same idempotency key was answered. */
+export type KeptAnswer = { replayed: boolean } & ({ publishId: string } | { results: PublishResult[] });
+
+export interface PublicationView {
+  publishId: string;
+  /** Milliseconds since the epoch. */
+  acceptedAt: number;
+  batch: boolean;
+  /** Per message, in order; null while it is not known. */
+  results: (PublishResult | null)[];
+}
+
 export interface ReadRequest {
   /** A message's id, as a caller sent it: a foreign one is `invalid-cursor`. */
   after: string | null;
@@ -93,6 +118,8 @@ export interface Bridge {
   ): Promise<ConnectionView>;
 
   publish(id: string, requests: readonly PublishRequest[]): Promise<PublishResult[]>;
+  publishKept(id: string, request: KeptRequest): Promise<KeptAnswer>;
+  getPublication(publishId: string): Promise<PublicationView>;
   publishPooled(broker: string, requests: readonly PublishRequest[]): Promise<PublishResult[]>;
 
   readMessages(id: string, request: ReadRequest): Promise<ReadPage>;

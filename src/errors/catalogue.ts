@@ -9,6 +9,7 @@ export const PROBLEMS = {
   forbidden: { status: 403, title: 'This caller is not allowed to do that', retryable: false },
   'not-found': { status: 404, title: 'There is no such resource', retryable: false },
   'connection-not-found': { status: 404, title: 'There is no such Connection', retryable: false },
+  'publish-not-found': { status: 404, title: 'There is no such queued publish, or no longer', retryable: false },
   'no-retained-message': { status: 404, title: 'The topic has no retained message', retryable: false },
   'subscription-not-found': { status: 404, title: 'The Connection has no such subscription', retryable: false },
   'method-not-allowed': { status: 405, title: 'The resource does not know this method', retryable: false },
@@ -18,6 +19,7 @@ export const PROBLEMS = {
   'different-parameters': { status: 409, title: 'The Connection exists with other parameters', retryable: false },
   'immutable-parameter': { status: 409, title: 'This parameter cannot change', retryable: false },
   'changed-meanwhile': { status: 409, title: 'The Connection was changed by another request', retryable: true },
+  'still-running': { status: 409, title: 'The first request with this Idempotency-Key still runs', retryable: true },
   'connection-not-usable': {
     status: 409,
     title: 'The Connection is refused or taken over',
@@ -31,6 +33,11 @@ export const PROBLEMS = {
   'payload-too-large': { status: 413, title: 'The payload is too large', retryable: false },
   'unsupported-media-type': { status: 415, title: 'The content type is not supported', retryable: false },
   'broker-refused': { status: 422, title: 'The broker refused', retryable: false },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The Idempotency-Key belongs to another request',
+    retryable: false,
+  },
   'too-many-requests': { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Something went wrong in the bridge', retryable: true },
   'not-available-here': { status: 501, title: 'This is not available here', retryable: false },

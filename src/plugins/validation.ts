@@ -48,9 +48,11 @@ export function refuseUnknownParameters(app: App): void {
   });
 }
 
-/** For routes whose body has rules beyond its schema: the schema documents it, the handler validates it. */
-export const bodyByHandler: FastifySchemaCompiler<unknown> = (route) =>
-  route.httpPart === 'body' ? (data: unknown) => ({ value: data }) : zodValidator(route);
+/** For parts with rules beyond their schema: the schema documents them, the handler validates them. */
+export function byHandler(...parts: Part[]): FastifySchemaCompiler<unknown> {
+  return (route) =>
+    parts.some((part) => part === route.httpPart) ? (data: unknown) => ({ value: data }) : zodValidator(route);
+}
 
 /** All faults of a request of which one part was found faulty, or null when the error is something else. */
 export function validationProblem(error: Error, request: FastifyRequest): Problem | null {

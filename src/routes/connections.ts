@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { inScope } from '../plugins/app.ts';
 import { addJsonParser } from '../plugins/json-bodies.ts';
-import { bodyByHandler } from '../plugins/validation.ts';
+import { byHandler } from '../plugins/validation.ts';
 import { connectionPath, decodeId, encodeId, integerParameter } from '../schemas/common.ts';
 import { connectionParameters } from '../schemas/connection.ts';
 import { connectionPatch } from '../schemas/connection-patch.ts';
@@ -53,7 +53,7 @@ export const addConnectionRoutes: AddRoutes = (app, { bridge, validateConnection
         ...AT_BROKER,
       ),
     },
-    validatorCompiler: bodyByHandler,
+    validatorCompiler: byHandler('body'),
     handler: async (request, reply) => {
       const { created, connection } = await bridge.openConnection(validateConnection(request.body));
       return reply
@@ -88,7 +88,7 @@ export const addConnectionRoutes: AddRoutes = (app, { bridge, validateConnection
         ...WITH_BODY,
       ),
     },
-    validatorCompiler: bodyByHandler,
+    validatorCompiler: byHandler('body'),
     handler: async (request, reply) => {
       const id = decodeId(request.params.id);
       const input = validateConnection(withId(request.body, id));
@@ -119,7 +119,7 @@ export const addConnectionRoutes: AddRoutes = (app, { bridge, validateConnection
           ...WITH_BODY,
         ),
       },
-      validatorCompiler: bodyByHandler,
+      validatorCompiler: byHandler('body'),
       handler: (request) => {
         const patch: unknown = request.body;
         if (!isDocument(patch))

@@ -2,6 +2,7 @@ import { addAttachmentRoutes } from './attachment.ts';
 import { addConnectionRoutes } from './connections.ts';
 import { addHealthRoutes } from './health.ts';
 import { addMessageRoutes } from './messages.ts';
+import { addPublicationRoutes } from './publications.ts';
 import { addPublishRoutes } from './publish.ts';
 import { addReferenceRoutes } from './reference.ts';
 import { addRetainedRoutes } from './retained.ts';
@@ -14,6 +15,7 @@ export const ROUTES: readonly AddRoutes[] = [
   addConnectionRoutes,
   addAttachmentRoutes,
   addPublishRoutes,
+  addPublicationRoutes,
   addMessageRoutes,
   addSubscriptionRoutes,
   addTopicRoutes,

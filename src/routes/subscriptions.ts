@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Problem } from '../errors/problem.ts';
-import { bodyByHandler } from '../plugins/validation.ts';
+import { byHandler } from '../plugins/validation.ts';
 import { connectionPath, decodeId } from '../schemas/common.ts';
 import { subscriptionBody, subscriptionList, subscriptionResults } from '../schemas/subscription.ts';
 import { validateSubscriptions } from '../schemas/subscription-rules.ts';
@@ -51,7 +51,7 @@ export const addSubscriptionRoutes: AddRoutes = (app, { bridge }) => {
         ...AT_BROKER,
       ),
     },
-    validatorCompiler: bodyByHandler,
+    validatorCompiler: byHandler('body'),
     handler: async (request, reply) => {
       const id = decodeId(request.params.id);
       const { parameters } = await bridge.getConnection(id);

@@ -6,8 +6,8 @@ import { type App, inScope } from '../plugins/app.ts';
 import { refuseBreach } from '../plugins/validation.ts';
 import { invalid } from '../schemas/faults.ts';
 import { publishResult } from '../schemas/message.ts';
-import { refuseIdempotencyKey } from './idempotency.ts';
 import { publishOne } from './publish.ts';
+import { refusePreferences } from './publish-preferences.ts';
 import { AT_BROKER, bytes, empty, json, responses } from './responses.ts';
 import { type AddRoutes, type RouteDependencies, TAGS } from './route.ts';
 import {
@@ -121,7 +121,7 @@ function addPublishing(
       method,
       url: way.url,
       bodyLimit: limits.payload,
-      onRequest: refuseIdempotencyKey,
+      onRequest: refusePreferences,
       schema: {
         operationId: `${operationId}${way.suffix}`,
         summary,

@@ -3,13 +3,15 @@ import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
+import type { KeptPublish } from '../delivery/publish-queue.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import { brokerIdentity, isPersistent } from '../link/connect-options.ts';
 import type { Dialer } from '../link/dial.ts';
 import { notOwner, problemOfFailure } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import { Mutex } from '../mutex.ts';
-import { type ConnectionRecord, type Key, type Lease, StaleEpoch } from '../ports.ts';
+import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch } from '../ports.ts';
+import { Outbox } from '../publications/outbox.ts';
 import { LATE, within } from '../waiting.ts';
 import { applySubscriptions, interrupted, openAttachment } from './attaching.ts';
 import type { Attachment, Ending } from './attachment.ts';
@@ -46,6 +48,7 @@ export class Connection {
   readonly #identifiers = new PacketIdentifiers();
   readonly #session: Session;
   readonly #outbound: Outbound;
+  readonly #outbox: Outbox;
   readonly #attempts: Attempts;
   readonly #wayBack: WayBack;
   #parameters: ConnectionParameters;
@@ -63,6 +66,13 @@ export class Connection {
       exchanges: dependencies.store.exchanges,
       fence: () => this.#session.fence(),
       identifiers: this.#identifiers,
+      onFailure: onStoreFailure,
+    });
+    this.#outbox = new Outbox({
+      key: this.key,
+      publications: dependencies.store.publications,
+      fence: () => this.lease,
+      publish: (message, timeoutMs, kept) => this.#outbound.publish(message, timeoutMs, kept),
       onFailure: onStoreFailure,
     });
     // The turn comes before the mutex: who changes the Connection meanwhile does not wait in line with it.
@@ -182,14 +192,37 @@ export class Connection {
     });
   }
 
-  /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
-  publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
-    if (this.#finished !== null) return Promise.reject(this.#finished);
+  /** Why nothing can be published; null when it can, be it that the broker is to be reached first. */
+  get refusal(): Problem | null {
     const { state } = this.#session.status;
-    if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#wayBack.notUsable());
-    // How the attempt ends shows in the state; the publish has its own deadline.
-    if (state === 'parked' || this.lease === null) this.#attempt().catch(() => undefined);
-    return this.#outbound.publish(message, timeoutMs);
+    return this.#finished ?? (state === 'refused' || state === 'takenOver' ? this.#wayBack.notUsable() : null);
+  }
+
+  /** The right to write; throws `not-owner` without a lease. */
+  fence(): Fence {
+    return this.#session.fence();
+  }
+
+  /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
+  publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
+    const { refusal } = this;
+    if (refusal !== null) return Promise.reject(refusal);
+    this.#attachIfParked();
+    return this.#outbound.publish(message, timeoutMs, kept);
+  }
+
+  /** Has the store know that it is to be attached, also after a restart. */
+  async want(): Promise<void> {
+    if (this.#session.status.wanted) return;
+    this.#session.set({ wanted: true });
+    await this.#session.save();
+  }
+
+  /** Something waits in the outbox, or an exchange is to be finished: a detached Connection is attached for it. */
+  sendOutbox(): void {
+    if (this.refusal !== null) return;
+    this.#attachIfParked();
+    this.#outbox.wake();
   }
 
   /**
@@ -198,6 +231,7 @@ export class Connection {
    */
   finish(ending: Ending, discard: boolean, why: Problem): Promise<boolean> {
     this.#finished = why;
+    this.#outbox.end();
     this.#attempts.interrupt(interrupted());
     this.#wayBack.end();
     return this.#mutex.run(async () => {
@@ -205,6 +239,7 @@ export class Connection {
       const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
       await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
       this.#outbound.stop(why);
+      await this.#outbox.idle();
       return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile(), this.#deps.dialer);
     });
   }
@@ -230,6 +265,12 @@ export class Connection {
     this.#attempts.interrupt(notOwner());
     this.#abandon();
     this.#wayBack.leaseLost();
+  }
+
+  /** How the attempt ends shows in the state; what waits for it has its own deadline. */
+  #attachIfParked(): void {
+    const { state } = this.#session.status;
+    if (state === 'parked' || this.lease === null) this.#attempt().catch(() => undefined);
   }
 
   #isWanted(): boolean {
@@ -273,9 +314,11 @@ export class Connection {
         },
         onLost: (end, connectedAt) => {
           this.#attachment = null;
+          this.#outbox.close();
           this.#wayBack.lost(end, connectedAt);
         },
       });
+      this.#openOutbox();
     } catch (error) {
       this.#attachment = null;
       throw await this.#wayBack.failed(signal.aborted ? signal.reason : error);
@@ -293,6 +336,15 @@ export class Connection {
     this.#outbound.forgetFlights();
   }
 
+  /** Not before the store knows which exchanges never were any: those messages come before all others. */
+  #openOutbox(): void {
+    const attachment = this.#attachment;
+    const open = () => {
+      if (attachment !== null && this.#attachment === attachment) this.#outbox.open();
+    };
+    this.#outbound.exchangesForgotten().then(open, open);
+  }
+
   async #applySubscriptions(attachment: Attachment): Promise<void> {
     const { signal } = this.#attempts;
     try {
@@ -304,6 +356,7 @@ export class Connection {
 
   async #end(ending: Ending = {}): Promise<void> {
     const attachment = this.#attachment;
+    this.#outbox.close();
     // Its loss while it is being ended is no loss.
     this.#attachment = null;
     await attachment?.end(ending);
@@ -311,6 +364,7 @@ export class Connection {
 
   /** With DISCONNECT: a store that fails is no reason to publish the Will. */
   #abandon(): void {
+    this.#outbox.close();
     this.#attachment?.abandon();
     this.#attachment = null;
   }

@@ -1,7 +1,13 @@
-import type { Exchanges, Fence } from '../ports.ts';
+import type { Exchanges, Fence, NewExchange, Settlement } from '../ports.ts';
 import { GroupWorker } from './group-worker.ts';
 
 const MAX_GROUP = 512;
+
+interface Ending {
+  packetId: number;
+  /** Of the item that the exchange belongs to. */
+  settlement: Settlement | null;
+}
 
 export interface ExchangeLogOptions {
   exchanges: Pick<Exchanges, 'begin' | 'release' | 'finish'>;
@@ -18,7 +24,7 @@ export class ExchangeLog {
   readonly #options: ExchangeLogOptions;
   #generation = 0;
   #releases: GroupWorker<number>;
-  #finishes: GroupWorker<number>;
+  #finishes: GroupWorker<Ending>;
 
   constructor(options: ExchangeLogOptions) {
     this.#options = options;
@@ -39,7 +45,7 @@ export class ExchangeLog {
   }
 
   /** Resolves once PUBLISH may be sent. */
-  begin(exchanges: readonly { packetId: number; packet: Uint8Array }[]): Promise<void> {
+  begin(exchanges: readonly NewExchange[]): Promise<void> {
     return this.#options.exchanges.begin(this.#options.fence(), this.#generation, exchanges);
   }
 
@@ -48,26 +54,35 @@ export class ExchangeLog {
     this.#releases.start();
   }
 
-  finish(packetId: number): void {
-    this.#finishes.add(packetId);
+  finish(packetId: number, settlement: Settlement | null): void {
+    this.#finishes.add({ packetId, settlement });
     this.#finishes.start();
+  }
+
+  /** Resolves when nothing that is over waits to be forgotten. */
+  forgotten(): Promise<void> {
+    return this.#finishes.idle();
   }
 
   #createReleases(): GroupWorker<number> {
     const { exchanges, fence, onReleased } = this.#options;
-    return this.#worker((packetIds) => exchanges.release(fence(), this.#generation, packetIds), onReleased);
+    return this.#worker(async (packetIds) => {
+      await exchanges.release(fence(), this.#generation, packetIds);
+      onReleased(packetIds);
+    });
   }
 
-  #createFinishes(): GroupWorker<number> {
+  #createFinishes(): GroupWorker<Ending> {
     const { exchanges, fence, onFinished } = this.#options;
-    return this.#worker((packetIds) => exchanges.finish(fence(), packetIds), onFinished);
+    return this.#worker(async (endings) => {
+      const packetIds = endings.map(({ packetId }) => packetId);
+      const settlements = endings.map(({ settlement }) => settlement).filter((settlement) => settlement !== null);
+      await exchanges.finish(fence(), packetIds, settlements);
+      onFinished(packetIds);
+    });
   }
 
-  #worker(
-    record: (packetIds: number[]) => Promise<void>,
-    onRecorded: (packetIds: readonly number[]) => void,
-  ): GroupWorker<number> {
-    const work = (packetIds: number[]) => record(packetIds).then(() => onRecorded(packetIds));
+  #worker<Step>(work: (steps: Step[]) => Promise<void>): GroupWorker<Step> {
     return new GroupWorker({ maxGroup: MAX_GROUP, onFailure: this.#options.onFailure, work });
   }
 }

@@ -1,5 +1,7 @@
+import type { Problem } from '../../errors/problem.ts';
+import type { PublishOutcome } from '../../mqtt/message.ts';
 import type { PacketIdentifiers } from '../link/packet-identifiers.ts';
-import type { OutboundExchange } from '../ports.ts';
+import type { OutboundExchange, PublicationItem } from '../ports.ts';
 import type { WaitingPublish } from './publish-queue.ts';
 
 /** A QoS 1 or 2 publish between its PUBLISH and its last acknowledgement. */
@@ -22,6 +24,10 @@ export interface Flight {
   recReasonCode: number;
   /** Null when nobody ever waited here: a former owner began it. */
   readonly caller: WaitingPublish | null;
+  /** Whose outcome is recorded when the exchange ends; null where nobody asked for that. QoS 2 only. */
+  readonly item: PublicationItem | null;
+  /** What is to be recorded: null until it is known, or when nothing was sent. */
+  answer: PublishOutcome | Problem | null;
 }
 
 /** The flights of a Connection by packet identifier; in use, an identifier is taken. Iterates in the order they began. */
@@ -62,16 +68,19 @@ export class Flights {
       repeats: 0,
       recReasonCode: 0,
       caller,
+      item: qos === 2 ? (caller.kept?.item ?? null) : null,
+      answer: null,
     };
     this.#add(flight);
     return flight;
   }
 
   /** Takes over a QoS 2 exchange that a former owner began; whether its PUBLISH left is not known, so it may have. */
-  adopt({ packetId, stage, packet }: OutboundExchange): void {
+  adopt({ packetId, stage, packet, item }: OutboundExchange): void {
     if (this.#flights.has(packetId)) return;
     this.#identifiers.reserve(packetId);
-    this.#add({ packetId, qos: 2, packet, stage, sent: true, repeats: 0, recReasonCode: 0, caller: null });
+    const state = { sent: true, repeats: 0, recReasonCode: 0, caller: null, answer: null };
+    this.#add({ packetId, qos: 2, packet, stage, item, ...state });
   }
 
   remove(packetId: number): void {

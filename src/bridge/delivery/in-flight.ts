@@ -1,14 +1,17 @@
 import type { IPubackPacket, IPubcompPacket, IPubrecPacket } from 'mqtt-packet';
 import { Problem } from '../../errors/problem.ts';
+import type { PublishOutcome } from '../../mqtt/message.ts';
 import type { ProtocolVersion } from '../../mqtt/protocol-version.ts';
 import { FIRST_FAILURE } from '../../mqtt/reason-codes.ts';
+import { notOwner } from '../link/link-problems.ts';
 import type { MqttLink } from '../link/mqtt-link.ts';
 import type { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import type { FlowPacket } from '../link/packet-splitter.ts';
 import { encodeAck, encodeAcks, markDuplicate } from '../link/packets.ts';
-import type { OutboundExchange } from '../ports.ts';
+import type { OutboundExchange, Settlement } from '../ports.ts';
 import { ExchangeLog, type ExchangeLogOptions } from './exchange-log.ts';
 import { type Flight, Flights } from './flights.ts';
+import { encodeOutcome } from './outcomes.ts';
 import { answerOf, outcomeUnknown } from './publish-answers.ts';
 import type { WaitingPublish } from './publish-queue.ts';
 
@@ -103,19 +106,27 @@ export class InFlight {
 
   /**
    * Another owner may have been there: what is in flight is the store's to say from now on. Answers the callers whose
-   * message is to be published again from the start; the outcome of QoS 2 cannot be known here.
+   * message is to be published again from the start, unless that is for the store to say too; the outcome of QoS 2 cannot
+   * be known here.
    */
   forget(): WaitingPublish[] {
     const again: WaitingPublish[] = [];
     for (const flight of this.#flights) {
-      const { packetId, qos, caller, sent } = flight;
+      const { packetId, qos, caller, sent, answer } = flight;
       if (this.#recording.has(flight)) continue;
       this.#flights.remove(packetId);
       if (caller === null || caller.answered) continue;
-      if (qos === 1 || !sent) again.push(caller);
-      else caller.reject(outcomeUnknown('The lease ended while the exchange was under way'));
+      if (answer !== null) tell(flight, answer);
+      else if (qos === 2 && sent) caller.reject(outcomeUnknown('The lease ended while the exchange was under way'));
+      else if (caller.isTheStores) caller.reject(notOwner());
+      else again.push(caller);
     }
     return again;
+  }
+
+  /** Resolves when the store has forgotten the exchanges that are over. */
+  exchangesForgotten(): Promise<void> {
+    return this.#log.forgotten();
   }
 
   /**
@@ -158,7 +169,7 @@ export class InFlight {
     const flight = this.#flights.get(messageId);
     if (flight?.qos !== 1) return;
     this.#flights.remove(messageId);
-    this.#answer(flight, 'puback', reasonCode);
+    tell(flight, answerOf(1, 'puback', reasonCode, this.#version));
     this.#options.onLanded();
   }
 
@@ -166,8 +177,7 @@ export class InFlight {
     const flight = this.#flights.get(messageId);
     if (flight?.qos === 2 && flight.stage === 'publish') {
       if (reasonCode >= FIRST_FAILURE) {
-        this.#answer(flight, 'pubrec', reasonCode);
-        this.#finish(flight);
+        this.#finish(flight, reasonCode);
         return;
       }
       flight.stage = 'releasing';
@@ -183,14 +193,23 @@ export class InFlight {
     const flight = this.#flights.get(messageId);
     if (flight?.stage !== 'release') return;
     // After PUBREC the message is the broker's, whatever PUBCOMP says: it can only not know the exchange any more.
-    this.#answer(flight, 'pubrec', flight.recReasonCode);
-    this.#finish(flight);
+    this.#finish(flight, flight.recReasonCode);
   }
 
-  /** The identifier is free for another exchange only once the store has forgotten this one. */
-  #finish(flight: Flight): void {
+  /**
+   * The identifier is free for another exchange only once the store has forgotten this one. Where the outcome is kept,
+   * the caller hears of it after that.
+   */
+  #finish(flight: Flight, reasonCode: number): void {
+    const answer = answerOf(2, 'pubrec', reasonCode, this.#version);
     flight.stage = 'ended';
-    this.#log.finish(flight.packetId);
+    if (flight.item === null) tell(flight, answer);
+    else flight.answer = answer;
+    this.#forget(flight);
+  }
+
+  #forget(flight: Flight): void {
+    this.#log.finish(flight.packetId, settlementOf(flight));
   }
 
   #onReleased(packetIds: readonly number[]): void {
@@ -203,7 +222,10 @@ export class InFlight {
 
   #onFinished(packetIds: readonly number[]): void {
     for (const packetId of packetIds) {
-      if (this.#flights.get(packetId)?.stage === 'ended') this.#flights.remove(packetId);
+      const flight = this.#flights.get(packetId);
+      if (flight?.stage !== 'ended') continue;
+      this.#flights.remove(packetId);
+      if (flight.answer !== null) tell(flight, flight.answer);
     }
     this.#options.onLanded();
   }
@@ -224,7 +246,7 @@ export class InFlight {
       case 'release':
         return encodeAck('pubrel', flight.packetId);
       case 'ended':
-        this.#log.finish(flight.packetId);
+        this.#forget(flight);
         return null;
       case 'poison':
         return null;
@@ -233,13 +255,15 @@ export class InFlight {
 
   /** Whatever it is that this broker cannot bear in the packet: without an end it would be sent before all others. */
   #giveUp(flight: Flight): null {
-    flight.caller?.reject(outcomeUnknown('The connection was lost each time that the message was sent'));
+    const answer = outcomeUnknown('The connection was lost each time that the message was sent');
+    flight.answer = answer;
+    tell(flight, answer);
     if (flight.qos === 1) {
       this.#flights.remove(flight.packetId);
       return null;
     }
     flight.stage = 'poison';
-    this.#log.finish(flight.packetId);
+    this.#forget(flight);
     return null;
   }
 
@@ -255,11 +279,13 @@ export class InFlight {
     }
     return again;
   }
+}
 
-  #answer({ caller }: Flight, packet: 'puback' | 'pubrec', reasonCode: number): void {
-    if (caller === null) return;
-    const answer = answerOf(caller.message, packet, reasonCode, this.#version);
-    if (answer instanceof Problem) caller.reject(answer);
-    else caller.resolve(answer);
-  }
+function tell({ caller }: Flight, answer: PublishOutcome | Problem): void {
+  if (answer instanceof Problem) caller?.reject(answer);
+  else caller?.resolve(answer);
+}
+
+function settlementOf({ item, answer }: Flight): Settlement | null {
+  return item === null ? null : { item, outcome: answer === null ? null : encodeOutcome(answer) };
 }

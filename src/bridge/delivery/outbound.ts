@@ -1,14 +1,14 @@
 import { Problem } from '../../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
 import { PROTOCOLS } from '../../mqtt/protocol-version.ts';
-import { problemOf } from '../link/link-problems.ts';
+import { notOwner, problemOf } from '../link/link-problems.ts';
 import type { MqttLink } from '../link/mqtt-link.ts';
 import { encodePublish } from '../link/packets.ts';
 import { refusalByLimits, type ServerLimits } from '../link/server-limits.ts';
 import type { Flight } from './flights.ts';
 import { type FlightSession, InFlight, type InFlightOptions } from './in-flight.ts';
 import { handedOver, outcomeUnknown, refusalByVersion } from './publish-answers.ts';
-import { PublishQueue, WaitingPublish } from './publish-queue.ts';
+import { type KeptPublish, PublishQueue, WaitingPublish } from './publish-queue.ts';
 
 /** Bytes handed to the transport but not yet sent, above which no further message is handed over. */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
@@ -47,18 +47,28 @@ export class Outbound {
 
   constructor(options: OutboundOptions) {
     this.#options = options;
-    this.#inFlight = new InFlight({ ...options, onLanded: () => this.#schedule() });
+    this.#inFlight = new InFlight({
+      ...options,
+      onLanded: () => {
+        this.#schedule();
+        this.#notifyIdle();
+      },
+    });
   }
 
   /**
    * Resolves after the acknowledgement that the QoS asks for (QoS 0: once handed to a live transport). Rejects with a
    * `Problem`: `broker-unreachable` when nothing was sent, `outcome-unknown` when it was sent and not acknowledged.
+   * The outcome of a `kept` one at QoS 2 is recorded by then, unless the deadline came first.
    */
-  publish(message: OutgoingMessage, timeoutMs: number): Promise<PublishOutcome> {
+  publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
     return new Promise((resolve, reject) => {
-      this.#queue.requireRoom(message.payload.length + message.topic.length);
+      // What the outbox sends is bounded there.
+      if (kept === null || kept.queuedAt === null) {
+        this.#queue.requireRoom(message.payload.length + message.topic.length);
+      }
       const onExpiry = (waiting: WaitingPublish) => this.#expire(waiting);
-      this.#queue.add(new WaitingPublish(message, { resolve, reject }, { timeoutMs, onExpiry }));
+      this.#queue.add(new WaitingPublish(message, { resolve, reject }, { timeoutMs, onExpiry }, kept));
       this.#schedule();
     });
   }
@@ -67,13 +77,21 @@ export class Outbound {
   open(link: MqttLink, session: OutboundSession): void {
     this.#link = link;
     this.#session = session;
-    for (const waiting of this.#inFlight.open(link, session)) this.#queue.add(waiting);
+    this.#queue.putBack(this.#inFlight.open(link, session));
     this.#schedule();
   }
 
-  /** See `InFlight.forget`. */
+  /** See `InFlight.forget`. What waits and is the store's is given up too. */
   forgetFlights(): void {
-    for (const waiting of this.#inFlight.forget()) this.#queue.add(waiting);
+    const again = this.#inFlight.forget();
+    const waiting = this.#queue.takeAll();
+    for (const each of waiting) if (each.isTheStores) each.reject(notOwner());
+    this.#queue.putBack([...again, ...waiting]);
+  }
+
+  /** Resolves when the store has forgotten the exchanges that are over. */
+  exchangesForgotten(): Promise<void> {
+    return this.#inFlight.exchangesForgotten();
   }
 
   /** The network connection is gone; what waits goes on waiting for the next, until its deadline. */
@@ -137,7 +155,7 @@ export class Outbound {
     const group: Admitted[] = [];
     if (session === null || link.unsentBytes > MAX_UNSENT_BYTES) return group;
     this.#queue.takeWhile((waiting) => {
-      const { message } = waiting;
+      const message = waiting.current();
       if (group.length >= MAX_GROUP) return false;
       const packetId = message.qos === 0 ? 0 : this.#takeIdentifier(session.limits.receiveMaximum);
       if (packetId === null) return false;
@@ -182,12 +200,14 @@ export class Outbound {
     const link = this.#link;
     const alive = link?.alive === true;
     if (alive) link.write(join(group));
+    const again: WaitingPublish[] = [];
     for (const { waiting, flight } of group) {
       // Without a connection flights stay, and are sent when it is back; a QoS 0 message waits again.
       if (flight !== null) flight.sent = alive;
       else if (alive) waiting.resolve(handedOver());
-      else this.#queue.add(waiting);
+      else again.push(waiting);
     }
+    this.#queue.putBack(again);
   }
 
   #expire(waiting: WaitingPublish): void {

@@ -1,5 +1,5 @@
 import { Problem } from '../../errors/problem.ts';
-import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
+import type { OutgoingMessage, PublishOutcome, QoS } from '../../mqtt/message.ts';
 import type { ProtocolVersion } from '../../mqtt/protocol-version.ts';
 import { FIRST_FAILURE, NO_MATCHING_SUBSCRIBERS, reasonName } from '../../mqtt/reason-codes.ts';
 
@@ -10,7 +10,7 @@ export function handedOver(): PublishOutcome {
 
 /** What an acknowledgement's code says to the caller. */
 export function answerOf(
-  { qos }: OutgoingMessage,
+  qos: QoS,
   packet: 'puback' | 'pubrec',
   reasonCode: number,
   version: ProtocolVersion,

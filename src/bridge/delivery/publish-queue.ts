@@ -1,13 +1,23 @@
 import { Problem } from '../../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
+import type { PublicationItem } from '../ports.ts';
 
 /** What callers may have waiting on one Connection before they are told that it is too much. */
 const LIMITS = { messages: 10_000, bytes: 64 * 1024 * 1024 };
+
+/** A publish whose outcome is kept in the store. */
+export interface KeptPublish {
+  readonly item: PublicationItem;
+  /** When the outbox took it, in milliseconds since the epoch; null for one whose caller waits. */
+  readonly queuedAt: number | null;
+}
 
 /** A publish that a caller waits for. It is answered once; later answers are ignored. */
 export class WaitingPublish {
   readonly message: OutgoingMessage;
   readonly bytes: number;
+  /** Null for one that is forgotten once it has its answer. */
+  readonly kept: KeptPublish | null;
   /** The queue that is to forget it once it has its answer, if it waits in one. */
   queue: PublishQueue | null = null;
   readonly #resolve: (outcome: PublishOutcome) => void;
@@ -19,8 +29,10 @@ export class WaitingPublish {
     message: OutgoingMessage,
     answer: { resolve: (outcome: PublishOutcome) => void; reject: (problem: Problem) => void },
     deadline: { timeoutMs: number; onExpiry: (waiting: WaitingPublish) => void },
+    kept: KeptPublish | null = null,
   ) {
     this.message = message;
+    this.kept = kept;
     this.bytes = message.payload.length + message.topic.length;
     this.#resolve = answer.resolve;
     this.#reject = answer.reject;
@@ -29,6 +41,23 @@ export class WaitingPublish {
 
   get answered(): boolean {
     return this.#answered;
+  }
+
+  /**
+   * Whether the store, not its caller, says if it is still to be sent once another owner may have been there: that one
+   * may have sent it from the outbox, or for a repeat of the request.
+   */
+  get isTheStores(): boolean {
+    return this.kept !== null && (this.kept.queuedAt !== null || this.message.qos === 2);
+  }
+
+  /** The message as it is to be sent now: waiting in the outbox uses up its Message Expiry Interval. */
+  current(): OutgoingMessage {
+    const { message, kept } = this;
+    const interval = message.properties?.messageExpiryInterval;
+    if (interval === undefined || kept === null || kept.queuedAt === null) return message;
+    const waited = Math.floor((Date.now() - kept.queuedAt) / 1000);
+    return { ...message, properties: { ...message.properties, messageExpiryInterval: Math.max(1, interval - waited) } };
   }
 
   resolve(outcome: PublishOutcome): void {
@@ -69,6 +98,12 @@ export class PublishQueue {
     waiting.queue = this;
     this.#waiting.add(waiting);
     this.#bytes += waiting.bytes;
+  }
+
+  /** Puts back what was taken from the front, before what has come since. */
+  putBack(waiting: readonly WaitingPublish[]): void {
+    if (waiting.length === 0) return;
+    for (const each of [...waiting, ...this.takeAll()]) this.add(each);
   }
 
   remove(waiting: WaitingPublish): void {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { PublishRequest, ReadRequest } from '../../../src/bridge/facade.ts';
+import type {
+  KeptAnswer,
+  KeptRequest,
+  PublicationView,
+  PublishRequest,
+  ReadRequest,
+} from '../../../src/bridge/facade.ts';
 import { Problem } from '../../../src/errors/problem.ts';
 import { appWith, incoming, LOCAL, VIEW } from './fixture.ts';
 
@@ -346,5 +352,146 @@ describe('the service', () => {
     const page = await app.inject({ url: '/docs/', headers: { ...LOCAL, accept: 'text/html' } });
     expect(page.statusCode).toBe(200);
     expect([...page.body.matchAll(/(?:src|href)="(https?:)?\/\//g)]).toEqual([]);
+  });
+});
+
+describe('publishes whose outcome is kept', () => {
+  const URL_PATH = '/v1/connections/a/publish';
+  const MESSAGE = { topic: 't', payload: 'x', qos: 1 };
+
+  /** Publishes one message with these headers, over a bridge that answers so; and what the bridge was asked. */
+  async function send(answer: KeptAnswer | Problem, headers: Record<string, string>, payload: object = MESSAGE) {
+    const asked: KeptRequest[] = [];
+    const app = await appWith({
+      publish: async () => [OUTCOME],
+      publishKept: async (_id, request) => {
+        asked.push(request);
+        if (answer instanceof Problem) throw answer;
+        return answer;
+      },
+    });
+    const response = await app.inject({ method: 'POST', url: URL_PATH, headers: { ...LOCAL, ...headers }, payload });
+    return { response, asked };
+  }
+
+  test('Prefer: respond-async: 202 with where to ask', async () => {
+    const { response, asked } = await send({ replayed: false, publishId: 'p1' }, { prefer: 'wait=10, Respond-Async' });
+    expect([response.statusCode, response.json()]).toEqual([202, { publishId: 'p1', state: 'pending' }]);
+    expect(response.headers).toMatchObject({ location: '/v1/publishes/p1', 'preference-applied': 'respond-async' });
+    expect(response.headers['idempotency-replayed']).toBeUndefined();
+    expect(asked).toMatchObject([{ batch: false, respondAsync: true, idempotencyKey: null }]);
+    const replayed = await send(
+      { replayed: true, publishId: 'p1' },
+      { prefer: 'respond-async', 'idempotency-key': 'k' },
+    );
+    expect(replayed.response.headers).toMatchObject({ location: '/v1/publishes/p1', 'idempotency-replayed': 'true' });
+    expect(replayed.asked).toMatchObject([{ respondAsync: true, idempotencyKey: 'k' }]);
+  });
+
+  test.each(['wait=5', 'handling=lenient; x="respond-async"', 'x="a, respond-async"', 'respond-asynchronously'])(
+    'Prefer: %s is ignored',
+    async (prefer) => {
+      const { response, asked } = await send(new Problem('internal'), { prefer });
+      expect([response.statusCode, asked]).toEqual([200, []]);
+    },
+  );
+
+  test('Idempotency-Key: the same answer again, and a header that says so', async () => {
+    const first = await send({ replayed: false, results: [OUTCOME] }, { 'idempotency-key': '"a key"' });
+    expect(first.response.json()).toEqual(OUTCOME);
+    expect(first.response.headers['idempotency-replayed']).toBeUndefined();
+    expect(first.asked).toMatchObject([{ idempotencyKey: '"a key"', respondAsync: false, batch: false }]);
+    const again = await send({ replayed: true, results: [OUTCOME] }, { 'idempotency-key': '"a key"' });
+    expect([again.response.statusCode, again.response.headers['idempotency-replayed']]).toEqual([200, 'true']);
+    expect(again.asked[0]?.fingerprint).toBe(first.asked[0]?.fingerprint);
+    const other = await send(
+      { replayed: false, results: [OUTCOME] },
+      { 'idempotency-key': 'k' },
+      { ...MESSAGE, qos: 2 },
+    );
+    expect(other.asked[0]?.fingerprint).not.toBe(first.asked[0]?.fingerprint);
+    const refused = new Problem('broker-refused', { reasonCode: 135, reason: 'Not authorized' });
+    const failed = await send({ replayed: true, results: [refused] }, { 'idempotency-key': 'k' });
+    expect(failed.response.json()).toMatchObject({ status: 422, type: '/problems/broker-refused', reasonCode: 135 });
+    expect(failed.response.headers['idempotency-replayed']).toBe('true');
+  });
+
+  test('a batch has its invalid messages in their places', async () => {
+    const results = [OUTCOME, new Problem('invalid-request', { detail: 'no' })];
+    const { response, asked } = await send({ replayed: false, results }, { 'idempotency-key': 'k' }, [
+      MESSAGE,
+      { qos: 7 },
+    ]);
+    expect(response.json()).toMatchObject({ results: [OUTCOME, { status: 400, detail: 'no' }] });
+    expect(asked[0]).toMatchObject({ batch: true, items: [{ message: { topic: 't' } }, { type: 'invalid-request' }] });
+  });
+
+  test.each(['', 'ü', 'a\tb', 'x'.repeat(256)])('a malformed Idempotency-Key is refused: %j', async (key) => {
+    const { response, asked } = await send(new Problem('internal'), { 'idempotency-key': key });
+    expect([response.statusCode, asked]).toEqual([400, []]);
+    expect(response.json().errors).toMatchObject([{ pointer: '?idempotency-key' }]);
+  });
+
+  test('an invalid message alone is a fault of the request', async () => {
+    const { response, asked } = await send(new Problem('internal'), { 'idempotency-key': 'k' }, { topic: 'a/#' });
+    expect([response.statusCode, asked]).toEqual([400, []]);
+  });
+
+  test.each(['still-running', 'idempotency-key-reused', 'overloaded', 'connection-not-usable'] as const)(
+    '%s',
+    async (name) => {
+      const { response } = await send(new Problem(name), { 'idempotency-key': 'k' });
+      expect(response.json()).toMatchObject({ type: `/problems/${name}` });
+    },
+  );
+
+  test('GET /v1/publishes/{publishId}: what is known of each message', async () => {
+    const view = { publishId: 'p1', acceptedAt: 0 };
+    const refused = new Problem('broker-refused', { reasonCode: 135 });
+    const views: Record<string, PublicationView> = {
+      pending: { ...view, batch: true, results: [OUTCOME, null] },
+      failed: { ...view, batch: false, results: [refused] },
+      unsent: { ...view, batch: false, results: [null] },
+    };
+    const app = await appWith({
+      getPublication: async (id) => {
+        const found = views[id];
+        if (found === undefined) throw new Problem('publish-not-found');
+        return found;
+      },
+    });
+    const get = async (id: string) => {
+      const answer = await app.inject({ method: 'GET', url: `/v1/publishes/${id}`, headers: LOCAL });
+      return [answer.statusCode, answer.json()];
+    };
+    const shown = { publishId: 'p1', acceptedAt: '1970-01-01T00:00:00.000Z' };
+    expect(await get('pending')).toEqual([200, { ...shown, state: 'pending', results: [OUTCOME, null] }]);
+    expect(await get('failed')).toMatchObject([
+      200,
+      { ...shown, state: 'done', result: { status: 422, reasonCode: 135 } },
+    ]);
+    expect(await get('unsent')).toEqual([200, { ...shown, state: 'pending', result: null }]);
+    expect(await get('gone')).toMatchObject([404, { type: '/problems/publish-not-found' }]);
+  });
+
+  test.each([
+    ['POST', '/v1/publish'],
+    ['POST', '/v1/topics/a'],
+    ['PUT', '/v1/topics/a'],
+    ['DELETE', '/v1/topics/a'],
+  ] as const)('%s %s refuses what only a Connection can keep', async (method, url) => {
+    const app = await appWith({ publishPooled: async () => [OUTCOME] });
+    const ask = async (headers: Record<string, string>) =>
+      (
+        await app.inject({
+          method,
+          url,
+          headers: { ...LOCAL, ...headers },
+          ...(method === 'DELETE' ? {} : { payload: MESSAGE }),
+        })
+      ).statusCode;
+    expect(await ask({ 'idempotency-key': 'k' })).toBe(501);
+    expect(await ask({ prefer: 'respond-async' })).toBe(501);
+    expect(await ask({ prefer: 'wait=1' })).toBe(200);
   });
 });
