@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { StoreUnavailable } from '../../src/bridge/ports.ts';
+import { type Key, StoreUnavailable } from '../../src/bridge/ports.ts';
 import { openSqliteStore, StoreTooNew, storeOn } from '../../src/store/sqlite/index.ts';
 import { openDatabase } from '../../src/store/sqlite/open.ts';
 import { MIGRATIONS } from '../../src/store/sqlite/schema.ts';
@@ -63,6 +63,18 @@ describe('the schema', () => {
     await restored.close();
     openDatabase(place.path, LATER).close();
     expect(readdirSync(place.folder).filter((name) => name.endsWith('.backup'))).toHaveLength(1);
+  });
+
+  it('of the first release is brought up to date, with the exchanges that were under way', async () => {
+    mkdirSync(place.folder, { recursive: true });
+    const first = openDatabase(place.path, MIGRATIONS.slice(0, 1));
+    first.exec("INSERT INTO exchanges VALUES (1, 'a', 9, 0, 'release', x'3400')");
+    first.close();
+    await withStore(async (store) => {
+      const lease = await own(store, 'a' as Key);
+      const [exchange] = await store.exchanges.load(lease, 0);
+      expect(exchange).toMatchObject({ packetId: 9, stage: 'release', item: null });
+    });
   });
 
   it('stays where it was when a step fails', async () => {

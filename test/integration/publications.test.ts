@@ -1,8 +1,10 @@
 import type { IPublishPacket } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KeptAnswer, KeptRequest, PublicationView } from '../../src/bridge/facade.ts';
+import type { Key } from '../../src/bridge/ports.ts';
 import { Problem } from '../../src/errors/problem.ts';
 import type { OutgoingMessage, QoS } from '../../src/mqtt/message.ts';
+import { openSqliteStore } from '../../src/store/sqlite/index.ts';
 import { createTestBridge, message, type TestBridge, valid } from '../helpers/bridge.ts';
 import { freePort } from '../helpers/ports.ts';
 import { type ScriptedBroker, type ScriptedConnection, startScriptedBroker } from '../helpers/scripted-broker.ts';
@@ -398,5 +400,76 @@ describe('respond-async', () => {
     expect(await done(id)).toHaveLength(2);
     expect(payloads(connection)).toEqual(['1', '2']);
     await late.stop();
+  });
+});
+
+describe('when the lease goes to another instance', () => {
+  it('QoS 2: what waits here is sent there, once, and not again when the lease comes back', async () => {
+    await bridge.end();
+    const store = openSqliteStore({ path: ':memory:' });
+    const instance = (nodeId: string) => createTestBridge({ url: broker.url, store, nodeId, leaseTtlMs: 1_000 });
+    bridge = await instance('one');
+    await bridge.start();
+    const first = await attach({}, { properties: { receiveMaximum: 1 } });
+    const id = await queue(['1', '2', '3'], 2);
+    await first.next('publish');
+    const waiting = keyed(2);
+    const key = (await store.connections.byId('a'))?.key ?? ('' as Key);
+    await until(() => store.publications.find(key, { idempotencyKey: 'k' }), { what: 'it is recorded' });
+
+    const lease = await store.leases.acquire(key, 'one', 1_000);
+    if ('heldBy' in lease) throw new Error('it is held by another');
+    await store.leases.release(lease);
+    const one = bridge;
+    bridge = await instance('two');
+    await bridge.start();
+    const second = await again(true);
+    const { messageId = 0, dup } = await second.next('publish');
+    expect(dup).toBe(true);
+    await exchange(second, messageId);
+    await acknowledge(second, 2);
+    expect(await done(id)).toHaveLength(3);
+    expect(resultsOf(await waiting)).toMatchObject([{ type: 'not-owner' }]);
+    const [repeated] = await Promise.all([keyed(2), acknowledgeOne(second)]);
+    expect(repeated).toMatchObject({ replayed: false, results: [{ qos: 2 }] });
+
+    await bridge.stop();
+    bridge = one;
+    const attaching = bridge.attachConnection('a');
+    const third = await again(true);
+    await attaching;
+    const last = publish(request([message('out/a', 'last', 1)], { idempotencyKey: 'last' }));
+    await acknowledgeOne(third);
+    expect(resultsOf(await last)).toMatchObject([{ qos: 1 }]);
+    expect(await keyed(2)).toMatchObject({ replayed: true, results: [{ qos: 2 }] });
+    expect([first, second, third].map(payloads)).toEqual([['1'], ['1', '2', '3', 'at 2'], ['last']]);
+  });
+
+  it('and comes back at once: what another may have sent is given up, or asked of the store again', async () => {
+    await bridge.end();
+    const store = openSqliteStore({ path: ':memory:' });
+    bridge = await createTestBridge({ url: broker.url, store, nodeId: 'one', leaseTtlMs: 1_000 });
+    await bridge.start();
+    const first = await attach({}, { properties: { receiveMaximum: 1 } });
+    const id = await queue(['1', '2', '3'], 1);
+    await first.next('publish');
+    const waiting = keyed(2);
+    const key = (await store.connections.byId('a'))?.key ?? ('' as Key);
+    await until(() => store.publications.find(key, { idempotencyKey: 'k' }), { what: 'it is recorded' });
+
+    for (const holder of ['one', 'two']) {
+      const lease = await store.leases.acquire(key, holder, 1_000);
+      if ('heldBy' in lease) throw new Error('it is held by another');
+      // As the other would: it has sent the first one.
+      const item = (await store.publications.outbox(key, 0, 1))[0]?.item;
+      if (holder === 'two' && item !== undefined)
+        await store.publications.settle(lease, [{ item, outcome: '{"qos":1}' }]);
+      await store.leases.release(lease);
+    }
+    const second = await again(true);
+    expect(resultsOf(await waiting)).toMatchObject({ 0: { type: 'not-owner' } });
+    await acknowledge(second, 2);
+    expect(await done(id)).toHaveLength(3);
+    expect(payloads(second)).toEqual(['2', '3']);
   });
 });

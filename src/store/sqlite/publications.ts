@@ -43,7 +43,7 @@ export class SqlitePublications implements Publications {
       const bodies = items.map(({ message, outcome }) =>
         queued && message !== null && outcome === null ? encodeOutgoing(message) : null,
       );
-      if (!hasRoom(bodies, publications.outboxOf(fence.key), limits)) return 'full';
+      if (queued && !hasRoom(bodies, publications.outboxOf(fence.key), limits)) return 'full';
       publications.insert(fence.key, publication, time);
       for (const [index, body] of bodies.entries()) {
         if (body !== null) publications.queue(fence.key, { publication: id, index }, body);
