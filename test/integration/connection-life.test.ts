@@ -303,6 +303,16 @@ describe("a Connection's life", () => {
       expect(connection).toMatchObject({ state: 'parked', owner: null });
     });
 
+    it.each([
+      { sessionExpiryInterval: 30, will: null },
+      { sessionExpiryInterval: null, will: 'send' as const },
+    ])('what only DISCONNECT can say is not dropped silently when there is no connection: %j', async (ending) => {
+      await declare(PERSISTENT);
+      await bridge.detachConnection('a', { sessionExpiryInterval: null, will: null });
+      await expect(bridge.detachConnection('a', ending)).rejects.toMatchObject({ type: 'not-attached' });
+      expect(await view()).toMatchObject({ state: 'parked', owner: null });
+    });
+
     it('an expiry cannot be raised from zero at DISCONNECT', async () => {
       await declare({ id: 'a' });
       await expect(bridge.detachConnection('a', { sessionExpiryInterval: 60, will: null })).rejects.toMatchObject({

@@ -124,11 +124,7 @@ export class Connection {
 
   /** Gives the lease back where nothing needs it, and attaches what should be attached. */
   settle(): Promise<void> {
-    return this.#mutex.run(async () => {
-      if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
-      if (this.#isWanted()) this.#wayBack.tryNow();
-      else await this.#session.release();
-    });
+    return this.#mutex.run(() => this.#settle());
   }
 
   /**
@@ -143,11 +139,20 @@ export class Connection {
     }
   }
 
-  /** Ends the network connection and stays detached. */
+  /**
+   * Ends the network connection and stays detached. Rejects with `not-attached` when the ending asks for something that
+   * only a DISCONNECT can tell the broker, and there is no connection to send it on.
+   */
   detach(ending: Ending = {}): Promise<void> {
     this.#attempts.interrupt(interrupted());
     return this.#mutex.run(async () => {
       await this.#own();
+      if (this.#attachment === null && Object.keys(ending).length > 0) {
+        await this.#settle();
+        throw new Problem('not-attached', {
+          detail: 'There is no network connection to send DISCONNECT on: attach first, or detach without a body',
+        });
+      }
       await this.#end(ending);
       this.#wayBack.cancel();
       this.#session.set({ wanted: false });
@@ -235,6 +240,12 @@ export class Connection {
   #isWanted(): boolean {
     const { wanted, state } = this.#session.status;
     return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
+  }
+
+  async #settle(): Promise<void> {
+    if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
+    if (this.#isWanted()) this.#wayBack.tryNow();
+    else await this.#session.release();
   }
 
   async #attempt(): Promise<void> {
