@@ -4,17 +4,23 @@ import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
-import { brokerIdentity, isPersistent } from '../link/connect-options.ts';
+import { brokerIdentity } from '../link/connect-options.ts';
 import type { Dialer } from '../link/dial.ts';
 import { notOwner, problemOfFailure } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import { Mutex } from '../mutex.ts';
 import { type ConnectionRecord, type Key, type Lease, StaleEpoch } from '../ports.ts';
-import { LATE, within } from '../waiting.ts';
-import { applySubscriptions, interrupted, openAttachment } from './attaching.ts';
+import { LATE, unlessAborted, within } from '../waiting.ts';
+import {
+  type AttachingOptions,
+  applySubscriptions,
+  connectAttachment,
+  interrupted,
+  openAttachment,
+} from './attaching.ts';
 import type { Attachment, Ending } from './attachment.ts';
 import { Attempts } from './attempts.ts';
-import { discardSession } from './discard-session.ts';
+import { type Discarded, discardSession } from './discard-session.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import type { Turns } from './turns.ts';
@@ -29,6 +35,14 @@ export interface ConnectionDependencies
   readParameters: (record: ConnectionRecord) => ConnectionParameters;
 }
 
+/** What a change of the parameters asks for. */
+export interface Consequences {
+  /** Another CONNECT, to the same session. */
+  reattach: boolean;
+  /** SUBSCRIBE or UNSUBSCRIBE. */
+  subscriptions: boolean;
+}
+
 /** Connect time-outs that a request to attach waits: one for its turn, one for CONNACK, one for SUBACK. */
 const PATIENCE = 3;
 
@@ -41,7 +55,10 @@ const PATIENCE = 3;
 export class Connection {
   readonly key: Key;
   readonly #deps: ConnectionDependencies;
-  /** What changes the network connection is done one after the other. */
+  /**
+   * What changes the network connection is done one after the other. An attempt to attach does not hold it while the
+   * broker is silent: what needs no network connection goes on meanwhile.
+   */
   readonly #mutex = new Mutex();
   readonly #identifiers = new PacketIdentifiers();
   readonly #session: Session;
@@ -65,8 +82,7 @@ export class Connection {
       identifiers: this.#identifiers,
       onFailure: onStoreFailure,
     });
-    // The turn comes before the mutex: who changes the Connection meanwhile does not wait in line with it.
-    this.#attempts = new Attempts(dependencies.turns, (signal) => this.#mutex.run(() => this.#attach(signal)));
+    this.#attempts = new Attempts(dependencies.turns, (signal) => this.#attach(signal));
     this.#wayBack = new WayBack({
       key: this.key,
       session: this.#session,
@@ -79,7 +95,7 @@ export class Connection {
       },
       whileDetached: (task) =>
         this.#mutex.run(async () => {
-          if (this.#finished === null && this.#attachment === null) await task();
+          if (this.#finished === null && this.#attachment === null && !this.#attempts.isUnderWay) await task();
         }),
       onStoreFailure,
     });
@@ -123,8 +139,8 @@ export class Connection {
   }
 
   /** Gives the lease back where nothing needs it, and attaches what should be attached. */
-  settle(): Promise<void> {
-    return this.#mutex.run(() => this.#settle());
+  async settle(): Promise<void> {
+    if (this.#attachment === null) await this.#mutex.run(() => this.#settle());
   }
 
   /**
@@ -133,10 +149,7 @@ export class Connection {
    */
   async attach(): Promise<void> {
     this.#wayBack.forgetTakeovers();
-    const result = await within(this.#parameters.connectTimeout * 1000 * PATIENCE, this.#attempt());
-    if (result === LATE) {
-      throw new Problem('no-answer', { detail: 'Not attached in time: other Connections to this broker come first' });
-    }
+    await this.#attemptInTime();
   }
 
   /**
@@ -144,8 +157,7 @@ export class Connection {
    * only a DISCONNECT can tell the broker, and there is no connection to send it on.
    */
   detach(ending: Ending = {}): Promise<void> {
-    this.#attempts.interrupt(interrupted());
-    return this.#mutex.run(async () => {
+    return this.#instead(interrupted(), async () => {
       await this.#own();
       if (this.#attachment === null && Object.keys(ending).length > 0) {
         await this.#settle();
@@ -162,15 +174,11 @@ export class Connection {
     });
   }
 
-  /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
-  update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
-    if (reattach) this.#attempts.interrupt(interrupted());
-    return this.#mutex.run(async () => {
-      if (reattach) await this.#end();
-      this.#parameters = parameters;
-      if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
-      else if (reattach && this.#session.status.wanted) await this.#attach(this.#attempts.signal);
-    });
+  /** Takes new parameters. Resolves when the broker has followed as far as it will; how far, the state tells. */
+  async update(parameters: ConnectionParameters, { reattach, subscriptions }: Consequences): Promise<void> {
+    this.#parameters = parameters;
+    if (reattach) await this.#reattach();
+    else if (subscriptions) await this.#followSubscriptions();
   }
 
   /**
@@ -178,13 +186,8 @@ export class Connection {
    * detached, and they wait for the next attach.
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
-    return this.#mutex.run(async () => {
-      this.#parameters = parameters;
-      if (this.#attachment === null) return false;
-      for (const filter of filters) this.#session.table.forget(filter);
-      await this.#applySubscriptions(this.#attachment);
-      return true;
-    });
+    this.#parameters = parameters;
+    return this.#followSubscriptions(filters);
   }
 
   /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
@@ -198,19 +201,19 @@ export class Connection {
   }
 
   /**
-   * Ends for good; with `discard` the broker forgets the session. False when it could not be reached for that. The lease
-   * is kept: `release` it when the store knows.
+   * Ends for good; with `discard` the broker forgets the session, unless that is another client's by now. The lease is
+   * kept: `release` it when the store knows. Another call ends an attempt to discard.
    */
-  finish(ending: Ending, discard: boolean, why: Problem): Promise<boolean> {
+  finish(ending: Ending, discard: boolean, why: Problem): Promise<Discarded> {
     this.#finished = why;
-    this.#attempts.interrupt(interrupted());
     this.#wayBack.end();
-    return this.#mutex.run(async () => {
-      const persistent = discard && isPersistent(this.#parameters) && this.#session.generation > 0;
-      const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
-      await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
+    return this.#instead(why, async (signal) => {
+      const kept = discard && this.#session.outlivesConnection && !this.#wayBack.isTakenOver;
+      const byDisconnect = kept && this.#parameters.protocolVersion === '5.0';
+      const told = await this.#end(byDisconnect ? { ...ending, sessionExpiryInterval: 0 } : ending);
       this.#outbound.stop(why);
-      return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile(), this.#deps.dialer);
+      if (!kept || (byDisconnect && told)) return 'discarded';
+      return discardSession(this.#parameters, this.#profile(), this.#deps.dialer, signal);
     });
   }
 
@@ -248,6 +251,63 @@ export class Connection {
     else await this.#session.release();
   }
 
+  /**
+   * Runs a task that changes the network connection, instead of the attempt and whatever else waits for the broker. The
+   * task's signal is for what it waits for itself: the next such task aborts it.
+   */
+  #instead<Result>(
+    reason: Problem,
+    task: (signal: AbortSignal) => Promise<Result>,
+    { anew } = { anew: false },
+  ): Promise<Result> {
+    const ended = this.#attempts.interrupt(reason, { anew });
+    const { signal } = this.#attempts;
+    return this.#mutex.run(async () => {
+      await ended;
+      return task(signal);
+    });
+  }
+
+  /** Ends the network connection and attaches again with other parameters, unless it rests for another reason than they. */
+  async #reattach(): Promise<void> {
+    const attaches = await this.#instead(
+      interrupted(),
+      async () => {
+        await this.#end();
+        const { wanted, state } = this.#session.status;
+        if (!wanted || this.#finished !== null || this.#wayBack.isTakenOver) return false;
+        if (state !== 'offline') this.#session.setState('connecting', null);
+        return true;
+      },
+      { anew: true },
+    );
+    if (attaches) await this.#attemptInTime();
+  }
+
+  /** See `subscribe`; the filters are those to ask for although they are granted. */
+  #followSubscriptions(filters: readonly string[] = []): Promise<boolean> {
+    const { signal } = this.#attempts;
+    return this.#mutex.run(async () => {
+      // An attempt under way will follow them, and so will the next.
+      if (this.#attachment === null || signal.aborted) return false;
+      for (const filter of filters) this.#session.table.forget(filter);
+      try {
+        await applySubscriptions(this.#attachment, { parameters: this.#parameters, session: this.#session, signal });
+        return true;
+      } catch (error) {
+        if (signal.aborted && this.#finished === null) return false;
+        throw problemOfFailure(error, this.#parameters.protocolVersion);
+      }
+    });
+  }
+
+  async #attemptInTime(): Promise<void> {
+    const result = await within(this.#parameters.connectTimeout * 1000 * PATIENCE, this.#attempt());
+    if (result === LATE) {
+      throw new Problem('no-answer', { detail: 'Not attached in time: other Connections to this broker come first' });
+    }
+  }
+
   async #attempt(): Promise<void> {
     // What is attached needs no turn, only the end of what is being changed.
     if (!this.#attempts.isUnderWay && this.#isAttached()) await this.#mutex.run(() => Promise.resolve());
@@ -260,37 +320,68 @@ export class Connection {
     return this.#attachment?.link.alive === true;
   }
 
+  /** One attempt. Who interrupts it says what becomes of the Connection; else the way back does. */
   async #attach(signal: AbortSignal): Promise<void> {
     if (this.#finished !== null) throw this.#finished;
-    if (this.#isAttached()) return;
-    signal.throwIfAborted();
-    this.#wayBack.cancel();
-    try {
-      await this.#own();
-      this.#session.set({ wanted: true });
-      if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
-      await openAttachment({
-        parameters: this.#parameters,
-        profile: this.#profile(),
-        deps: this.#deps,
-        session: this.#session,
-        limits: () => this.#parameters.queue,
-        outbound: this.#outbound,
-        identifiers: this.#identifiers,
+    const exclusively = <Result>(task: () => Promise<Result>) =>
+      unlessAborted(
         signal,
-        onStoreFailure: (error) => this.#onStoreFailure(error),
-        onConnected: (attachment) => {
-          this.#attachment = attachment;
-        },
-        onLost: (end, connectedAt) => {
-          this.#attachment = null;
-          this.#wayBack.lost(end, connectedAt);
-        },
-      });
+        this.#mutex.run(() => {
+          signal.throwIfAborted();
+          return task();
+        }),
+      );
+    let attachment: Attachment | null = null;
+    try {
+      if (!(await exclusively(() => this.#prepare()))) return;
+      const options = this.#attachingOptions(signal);
+      const connected = await connectAttachment(options);
+      attachment = connected;
+      await exclusively(() => this.#open(connected, options));
     } catch (error) {
-      this.#attachment = null;
-      throw await this.#wayBack.failed(signal.aborted ? signal.reason : error);
+      attachment?.abandon();
+      signal.throwIfAborted();
+      throw await exclusively(() => this.#wayBack.failed(error));
     }
+  }
+
+  /** Before CONNECT; false when it is attached already. */
+  async #prepare(): Promise<boolean> {
+    if (this.#isAttached()) return false;
+    this.#wayBack.cancel();
+    await this.#own();
+    this.#session.set({ wanted: true });
+    if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
+    return true;
+  }
+
+  /** After CONNACK. */
+  async #open(attachment: Attachment, options: AttachingOptions): Promise<void> {
+    this.#attachment = attachment;
+    try {
+      await openAttachment(attachment, options, this.#parameters);
+    } catch (error) {
+      this.#abandon();
+      throw error;
+    }
+  }
+
+  #attachingOptions(signal: AbortSignal): AttachingOptions {
+    return {
+      parameters: this.#parameters,
+      profile: this.#profile(),
+      deps: this.#deps,
+      session: this.#session,
+      limits: () => this.#parameters.queue,
+      outbound: this.#outbound,
+      identifiers: this.#identifiers,
+      signal,
+      onStoreFailure: (error) => this.#onStoreFailure(error),
+      onLost: (end, connectedAt) => {
+        this.#attachment = null;
+        this.#wayBack.lost(end, connectedAt);
+      },
+    };
   }
 
   /**
@@ -304,20 +395,15 @@ export class Connection {
     this.#outbound.forgetFlights();
   }
 
-  async #applySubscriptions(attachment: Attachment): Promise<void> {
-    const { signal } = this.#attempts;
-    try {
-      await applySubscriptions(attachment, { parameters: this.#parameters, session: this.#session, signal });
-    } catch (error) {
-      throw problemOfFailure(error, this.#parameters.protocolVersion);
-    }
-  }
-
-  async #end(ending: Ending = {}): Promise<void> {
+  /** Answers whether DISCONNECT could be sent. */
+  async #end(ending: Ending = {}): Promise<boolean> {
     const attachment = this.#attachment;
     // Its loss while it is being ended is no loss.
     this.#attachment = null;
-    await attachment?.end(ending);
+    const told = attachment !== null && (await attachment.end(ending));
+    const { sessionExpiryInterval } = ending;
+    if (told && sessionExpiryInterval !== undefined) this.#session.set({ sessionExpiry: sessionExpiryInterval });
+    return told;
   }
 
   /** With DISCONNECT: a store that fails is no reason to publish the Will. */

@@ -163,6 +163,7 @@ export class Outbound {
 
   async #recordThenWrite(group: readonly Admitted[]): Promise<void> {
     const flights = group.map(({ flight }) => flight).filter((flight) => flight !== null);
+    const link = this.#link;
     this.#recording = true;
     try {
       await this.#inFlight.record(flights.filter(({ qos }) => qos === 2));
@@ -171,7 +172,8 @@ export class Outbound {
       this.#inFlight.cancel(flights);
       const problem = problemOf(error);
       for (const { waiting } of group) waiting.reject(problem);
-      this.#options.onFailure(error);
+      // A network connection that is gone, or came since, is not to be ended for it.
+      if (link === this.#link) this.#options.onFailure(error);
     } finally {
       this.#recording = false;
       this.#schedule();

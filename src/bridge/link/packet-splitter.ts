@@ -150,7 +150,7 @@ export class PacketSplitter extends Duplex implements FlowControl {
       if (header === 'incomplete' || header === 'malformed' || mine !== runIsMine) endRun(at);
       runIsMine = mine;
       if (!this.#connackPassed && bytes.subarray(at, at + HTTP.length).equals(HTTP)) {
-        this.#fail(new Error('it is an HTTP response: perhaps there is a WebSocket at this port (ws, wss)'));
+        this.#fail(new Error('it is an HTTP response: perhaps the port is one for ws or wss'));
         return;
       }
       if (header === 'malformed') {
