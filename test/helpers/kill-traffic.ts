@@ -8,7 +8,7 @@ import { until } from './until.ts';
 
 export const TRAFFIC_PATH = '/v1/connections/keeper';
 /** Of what the publisher of each QoS sends together; below the 20 that Mosquitto has in flight unless told otherwise. */
-const BATCH = 16;
+const BATCH = 8;
 /** Milliseconds between two of those. */
 const BATCH_PAUSE = 40;
 const CALLERS_PER_QOS = 2;

@@ -5,7 +5,7 @@ import { startBridgeProcess } from '../helpers/bridge-process.ts';
 import { publishedAfterRelease } from '../helpers/kill-broker-faults.ts';
 import { createRandom, type Random } from '../helpers/kill-random.ts';
 import { STORES } from '../helpers/kill-stores.ts';
-import { type FlowReport, PATIENT_BROKER, startTraffic } from '../helpers/kill-traffic.ts';
+import { type FlowReport, PATIENT_BROKER, startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
 import { startMosquitto } from '../helpers/mosquitto.ts';
 import { BREAKAGES, chooseBreakage } from './breakages.ts';
 
@@ -37,8 +37,9 @@ async function runRound(prepareStore: (typeof stores)[keyof typeof stores], rand
   const bridge = await startBridgeProcess({ env: { MQTT_URL: broker.url, ...store.env } });
   const parts = { broker, store, bridge, random, brokerLog: '' };
   const breakages = new Map<string, number>();
+  let traffic: Traffic | null = null;
   try {
-    const traffic = await startTraffic(broker, bridge);
+    traffic = await startTraffic(broker, bridge);
     for (let count = 0; count < PER_ROUND; count += 1) {
       await pause(random.chance(0.6) ? random.between(0, 200) : random.between(200, 3_000));
       const name = chooseBreakage(parts);
@@ -51,6 +52,7 @@ async function runRound(prepareStore: (typeof stores)[keyof typeof stores], rand
   } catch (error) {
     return { reports: [], breakages, faults: [error instanceof Error ? error.message : String(error)] };
   } finally {
+    await traffic?.stop();
     await bridge.kill();
     await Promise.all([broker.stop(), store.stop()]);
   }

@@ -4,23 +4,14 @@ import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
-import { brokerIdentity } from '../link/connect-options.ts';
 import type { Dialer } from '../link/dial.ts';
-import { notOwner, problemOfFailure } from '../link/link-problems.ts';
+import { notOwner } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
-import { Mutex } from '../mutex.ts';
 import { type ConnectionRecord, type Key, type Lease, StaleEpoch } from '../ports.ts';
-import { LATE, unlessAborted, within } from '../waiting.ts';
-import {
-  type AttachingOptions,
-  applySubscriptions,
-  connectAttachment,
-  interrupted,
-  openAttachment,
-} from './attaching.ts';
-import type { Attachment, Ending } from './attachment.ts';
-import { Attempts } from './attempts.ts';
+import { interrupted } from './attaching.ts';
+import type { Ending } from './attachment.ts';
 import { type Discarded, discardSession } from './discard-session.ts';
+import { NetworkConnection } from './network-connection.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import type { Turns } from './turns.ts';
@@ -43,9 +34,6 @@ export interface Consequences {
   subscriptions: boolean;
 }
 
-/** Connect time-outs that a request to attach waits: one for its turn, one for CONNACK, one for SUBACK. */
-const PATIENCE = 3;
-
 /**
  * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
  * Connection object may be dropped and made again from its record at any time.
@@ -55,18 +43,11 @@ const PATIENCE = 3;
 export class Connection {
   readonly key: Key;
   readonly #deps: ConnectionDependencies;
-  /**
-   * What changes the network connection is done one after the other. An attempt to attach does not hold it while the
-   * broker is silent: what needs no network connection goes on meanwhile.
-   */
-  readonly #mutex = new Mutex();
-  readonly #identifiers = new PacketIdentifiers();
   readonly #session: Session;
   readonly #outbound: Outbound;
-  readonly #attempts: Attempts;
   readonly #wayBack: WayBack;
+  readonly #network: NetworkConnection;
   #parameters: ConnectionParameters;
-  #attachment: Attachment | null = null;
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
 
@@ -75,14 +56,14 @@ export class Connection {
     this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
     const onStoreFailure = (error: unknown) => this.#onStoreFailure(error);
+    const identifiers = new PacketIdentifiers();
     this.#session = new Session(this.key, dependencies);
     this.#outbound = new Outbound({
       exchanges: dependencies.store.exchanges,
       fence: () => this.#session.fence(),
-      identifiers: this.#identifiers,
+      identifiers,
       onFailure: onStoreFailure,
     });
-    this.#attempts = new Attempts(dependencies.turns, (signal) => this.#attach(signal));
     this.#wayBack = new WayBack({
       key: this.key,
       session: this.#session,
@@ -91,12 +72,27 @@ export class Connection {
       leaseTtlMs: dependencies.leaseTtlMs,
       parameters: () => this.#parameters,
       attempt: () => {
-        if (this.#isWanted()) this.#attempt().catch(() => undefined);
+        if (this.#isWanted()) this.#network.make().catch(() => undefined);
       },
       whileDetached: (task) =>
-        this.#mutex.run(async () => {
-          if (this.#finished === null && this.#attachment === null && !this.#attempts.isUnderWay) await task();
+        this.#network.exclusively(async () => {
+          if (this.#finished === null && !this.#network.exists && !this.#network.isBeingMade) await task();
         }),
+      onStoreFailure,
+    });
+    this.#network = new NetworkConnection({
+      deps: dependencies,
+      turns: dependencies.turns,
+      session: this.#session,
+      outbound: this.#outbound,
+      identifiers,
+      wayBack: this.#wayBack,
+      parameters: () => this.#parameters,
+      profile: () => this.#profile(),
+      own: async () => {
+        if (this.#finished !== null) throw this.#finished;
+        await this.#own();
+      },
       onStoreFailure,
     });
   }
@@ -124,7 +120,7 @@ export class Connection {
 
   /** Reads what the store knows of the session, unless this instance knows better. */
   async refresh(): Promise<void> {
-    if (this.lease === null && !this.#attempts.isUnderWay) await this.#session.load();
+    if (this.lease === null && !this.#network.isBeingMade) await this.#session.load();
   }
 
   /** From now on it may be owned although it is marked as deleted: to finish that. */
@@ -135,12 +131,12 @@ export class Connection {
   /** Makes this instance the owner, or rejects with `not-owner`. Who calls it calls `settle` in the end. */
   async own(): Promise<void> {
     // An attempt to attach that is under way has the lease, and may take long.
-    if (this.lease === null) await this.#mutex.run(() => this.#own());
+    if (this.lease === null) await this.#network.exclusively(() => this.#own());
   }
 
   /** Gives the lease back where nothing needs it, and attaches what should be attached. */
   async settle(): Promise<void> {
-    if (this.#attachment === null) await this.#mutex.run(() => this.#settle());
+    if (!this.#network.exists) await this.#network.exclusively(() => this.#settle());
   }
 
   /**
@@ -149,7 +145,7 @@ export class Connection {
    */
   async attach(): Promise<void> {
     this.#wayBack.forgetTakeovers();
-    await this.#attemptInTime();
+    await this.#network.makeInTime();
   }
 
   /**
@@ -157,15 +153,15 @@ export class Connection {
    * only a DISCONNECT can tell the broker, and there is no connection to send it on.
    */
   detach(ending: Ending = {}): Promise<void> {
-    return this.#instead(interrupted(), async () => {
+    return this.#network.instead(interrupted(), async () => {
       await this.#own();
-      if (this.#attachment === null && Object.keys(ending).length > 0) {
+      if (!this.#network.exists && Object.keys(ending).length > 0) {
         await this.#settle();
         throw new Problem('not-attached', {
           detail: 'There is no network connection to send DISCONNECT on: attach first, or detach without a body',
         });
       }
-      await this.#end(ending);
+      await this.#network.end(ending);
       this.#wayBack.cancel();
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
@@ -178,7 +174,7 @@ export class Connection {
   async update(parameters: ConnectionParameters, { reattach, subscriptions }: Consequences): Promise<void> {
     this.#parameters = parameters;
     if (reattach) await this.#reattach();
-    else if (subscriptions) await this.#followSubscriptions();
+    else if (subscriptions) await this.#network.follow();
   }
 
   /**
@@ -187,7 +183,7 @@ export class Connection {
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
     this.#parameters = parameters;
-    return this.#followSubscriptions(filters);
+    return this.#network.follow(filters);
   }
 
   /** Publishes as this ClientID; a detached Connection is attached for it. Rejects with a `Problem`. */
@@ -196,7 +192,7 @@ export class Connection {
     const { state } = this.#session.status;
     if (state === 'refused' || state === 'takenOver') return Promise.reject(this.#wayBack.notUsable());
     // How the attempt ends shows in the state; the publish has its own deadline.
-    if (state === 'parked' || this.lease === null) this.#attempt().catch(() => undefined);
+    if (state === 'parked' || this.lease === null) this.#network.make().catch(() => undefined);
     return this.#outbound.publish(message, timeoutMs);
   }
 
@@ -207,10 +203,10 @@ export class Connection {
   finish(ending: Ending, discard: boolean, why: Problem): Promise<Discarded> {
     this.#finished = why;
     this.#wayBack.end();
-    return this.#instead(why, async (signal) => {
+    return this.#network.instead(why, async (signal) => {
       const kept = discard && this.#session.outlivesConnection && !this.#wayBack.isTakenOver;
       const byDisconnect = kept && this.#parameters.protocolVersion === '5.0';
-      const told = await this.#end(byDisconnect ? { ...ending, sessionExpiryInterval: 0 } : ending);
+      const told = await this.#network.end(byDisconnect ? { ...ending, sessionExpiryInterval: 0 } : ending);
       this.#outbound.stop(why);
       if (!kept || (byDisconnect && told)) return 'discarded';
       return discardSession(this.#parameters, this.#profile(), this.#deps.dialer, signal);
@@ -235,8 +231,7 @@ export class Connection {
   leaseLost(): void {
     if (this.lease === null) return;
     this.#session.lose();
-    this.#attempts.interrupt(notOwner());
-    this.#abandon();
+    this.#network.abandon(notOwner());
     this.#wayBack.leaseLost();
   }
 
@@ -246,34 +241,17 @@ export class Connection {
   }
 
   async #settle(): Promise<void> {
-    if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
+    if (this.#finished !== null || this.#network.exists || this.lease === null) return;
     if (this.#isWanted()) this.#wayBack.tryNow();
     else await this.#session.release();
   }
 
-  /**
-   * Runs a task that changes the network connection, instead of the attempt and whatever else waits for the broker. The
-   * task's signal is for what it waits for itself: the next such task aborts it.
-   */
-  #instead<Result>(
-    reason: Problem,
-    task: (signal: AbortSignal) => Promise<Result>,
-    { anew } = { anew: false },
-  ): Promise<Result> {
-    const ended = this.#attempts.interrupt(reason, { anew });
-    const { signal } = this.#attempts;
-    return this.#mutex.run(async () => {
-      await ended;
-      return task(signal);
-    });
-  }
-
   /** Ends the network connection and attaches again with other parameters, unless it rests for another reason than they. */
   async #reattach(): Promise<void> {
-    const attaches = await this.#instead(
+    const attaches = await this.#network.instead(
       interrupted(),
       async () => {
-        await this.#end();
+        await this.#network.end();
         const { wanted, state } = this.#session.status;
         if (!wanted || this.#finished !== null || this.#wayBack.isTakenOver) return false;
         if (state !== 'offline') this.#session.setState('connecting', null);
@@ -281,107 +259,7 @@ export class Connection {
       },
       { anew: true },
     );
-    if (attaches) await this.#attemptInTime();
-  }
-
-  /** See `subscribe`; the filters are those to ask for although they are granted. */
-  #followSubscriptions(filters: readonly string[] = []): Promise<boolean> {
-    const { signal } = this.#attempts;
-    return this.#mutex.run(async () => {
-      // An attempt under way will follow them, and so will the next.
-      if (this.#attachment === null || signal.aborted) return false;
-      for (const filter of filters) this.#session.table.forget(filter);
-      try {
-        await applySubscriptions(this.#attachment, { parameters: this.#parameters, session: this.#session, signal });
-        return true;
-      } catch (error) {
-        if (signal.aborted && this.#finished === null) return false;
-        throw problemOfFailure(error, this.#parameters.protocolVersion);
-      }
-    });
-  }
-
-  async #attemptInTime(): Promise<void> {
-    const result = await within(this.#parameters.connectTimeout * 1000 * PATIENCE, this.#attempt());
-    if (result === LATE) {
-      throw new Problem('no-answer', { detail: 'Not attached in time: other Connections to this broker come first' });
-    }
-  }
-
-  async #attempt(): Promise<void> {
-    // What is attached needs no turn, only the end of what is being changed.
-    if (!this.#attempts.isUnderWay && this.#isAttached()) await this.#mutex.run(() => Promise.resolve());
-    if (this.#attempts.isUnderWay || !this.#isAttached()) {
-      await this.#attempts.join(brokerIdentity(this.#parameters));
-    }
-  }
-
-  #isAttached(): boolean {
-    return this.#attachment?.link.alive === true;
-  }
-
-  /** One attempt. Who interrupts it says what becomes of the Connection; else the way back does. */
-  async #attach(signal: AbortSignal): Promise<void> {
-    if (this.#finished !== null) throw this.#finished;
-    const exclusively = <Result>(task: () => Promise<Result>) =>
-      unlessAborted(
-        signal,
-        this.#mutex.run(() => {
-          signal.throwIfAborted();
-          return task();
-        }),
-      );
-    let attachment: Attachment | null = null;
-    try {
-      if (!(await exclusively(() => this.#prepare()))) return;
-      const options = this.#attachingOptions(signal);
-      const connected = await connectAttachment(options);
-      attachment = connected;
-      await exclusively(() => this.#open(connected, options));
-    } catch (error) {
-      attachment?.abandon();
-      signal.throwIfAborted();
-      throw await exclusively(() => this.#wayBack.failed(error));
-    }
-  }
-
-  /** Before CONNECT; false when it is attached already. */
-  async #prepare(): Promise<boolean> {
-    if (this.#isAttached()) return false;
-    this.#wayBack.cancel();
-    await this.#own();
-    this.#session.set({ wanted: true });
-    if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
-    return true;
-  }
-
-  /** After CONNACK. */
-  async #open(attachment: Attachment, options: AttachingOptions): Promise<void> {
-    this.#attachment = attachment;
-    try {
-      await openAttachment(attachment, options, this.#parameters);
-    } catch (error) {
-      this.#abandon();
-      throw error;
-    }
-  }
-
-  #attachingOptions(signal: AbortSignal): AttachingOptions {
-    return {
-      parameters: this.#parameters,
-      profile: this.#profile(),
-      deps: this.#deps,
-      session: this.#session,
-      limits: () => this.#parameters.queue,
-      outbound: this.#outbound,
-      identifiers: this.#identifiers,
-      signal,
-      onStoreFailure: (error) => this.#onStoreFailure(error),
-      onLost: (end, connectedAt) => {
-        this.#attachment = null;
-        this.#wayBack.lost(end, connectedAt);
-      },
-    };
+    if (attaches) await this.#network.makeInTime();
   }
 
   /**
@@ -393,23 +271,6 @@ export class Connection {
     if (record === null) return;
     this.#parameters = this.#deps.readParameters(record);
     this.#outbound.forgetFlights();
-  }
-
-  /** Answers whether DISCONNECT could be sent. */
-  async #end(ending: Ending = {}): Promise<boolean> {
-    const attachment = this.#attachment;
-    // Its loss while it is being ended is no loss.
-    this.#attachment = null;
-    const told = attachment !== null && (await attachment.end(ending));
-    const { sessionExpiryInterval } = ending;
-    if (told && sessionExpiryInterval !== undefined) this.#session.set({ sessionExpiry: sessionExpiryInterval });
-    return told;
-  }
-
-  /** With DISCONNECT: a store that fails is no reason to publish the Will. */
-  #abandon(): void {
-    this.#attachment?.abandon();
-    this.#attachment = null;
   }
 
   #profile() {
@@ -424,7 +285,7 @@ export class Connection {
       return;
     }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
-    this.#abandon();
+    this.#network.abandon();
     this.#wayBack.storeFailed(error);
   }
 }

@@ -88,6 +88,7 @@ export class WayBack {
   /** An attempt to attach failed by itself. Answers the problem for who waits for it. */
   async failed(error: unknown): Promise<Problem> {
     const problem = problemOfFailure(error, this.#version);
+    if (this.#ended) return problem;
     const { key, log, outbound, leaseTtlMs } = this.#options;
     if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
     if (problem.type === 'not-owner') {
