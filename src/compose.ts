@@ -4,6 +4,7 @@ import tls from 'node:tls';
 import { createBridge } from './bridge/bridge.ts';
 import type { BridgeDependencies, BrokerProfile, Log } from './bridge/dependencies.ts';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
+import { createLateBridge, type OpenBridge } from './bridge/late-bridge.ts';
 import type { Store } from './bridge/ports.ts';
 import { createSecretBox } from './bridge/secret-box.ts';
 import { isQuicInstalled, loadQuiche } from './bridge/transports/quic-package.ts';
@@ -22,7 +23,6 @@ const SECRET_KEY_FILE = 'secret.key';
 
 export interface Composition {
   readonly bridge: Bridge;
-  readonly store: Store;
   readonly devBroker: DevBroker | null;
   readonly validateConnection: (document: unknown) => ValidatedConnection;
   /** Stops the bridge, then closes what it stood on. Idempotent. */
@@ -36,7 +36,8 @@ export interface Composition {
 export async function compose(config: Config, log: Log): Promise<Composition> {
   trustCas(config.brokerTls.ca);
   warnOfCertificates(config, log);
-  const store = await openStore(config, log);
+  // A file that cannot be used will not mend by itself; a server may come up after the bridge.
+  const file = config.store.kind === 'sqlite' ? await openStore(config, log) : null;
   let devBroker: DevBroker | null = null;
   try {
     const secretBox = createSecretBox(config.secretKeys ?? [keyBesideStore(config, log)]);
@@ -47,28 +48,44 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
     const validate: BridgeDependencies['validate'] = (document, { stored } = { stored: false }) =>
       validateConnection(document, context(stored));
     const { nodeId, leaseTtlMs, maxPayload } = config;
-    const bridge = createBridge({
-      store,
+    const dependencies = {
       brokers,
       secretBox,
       validate,
-      isUrlAllowed: (url) => isUrlAllowed(config.allowUrls, url),
+      isUrlAllowed: (url: string) =>
+        isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),
       nodeId,
       leaseTtlMs,
       maxPayload,
       log,
-    });
+    };
+    const { bridge, close } =
+      file === null
+        ? createLateBridge(async () => bridgeOn(await openStore(config, log), dependencies), log)
+        : bridgeOn(file, dependencies);
     return {
       bridge,
-      store,
       devBroker,
       validateConnection: (document) => validate(document),
-      close: closeOnce(bridge, store, devBroker),
+      close: once(() => inTurn(close, async () => devBroker?.close())),
     };
   } catch (error) {
-    await Promise.allSettled([store.close(), devBroker?.close()]);
+    await Promise.allSettled([file?.close(), devBroker?.close()]);
     throw error;
   }
+}
+
+function bridgeOn(store: Store, dependencies: Omit<BridgeDependencies, 'store'>): OpenBridge {
+  const bridge = createBridge({ ...dependencies, store });
+  return {
+    bridge,
+    close: once(() =>
+      inTurn(
+        () => bridge.stop(),
+        () => store.close(),
+      ),
+    ),
+  };
 }
 
 /**
@@ -167,18 +184,19 @@ function connectionContext(
   });
 }
 
-function closeOnce(bridge: Bridge, store: Store, devBroker: DevBroker | null): () => Promise<void> {
-  let closing: Promise<void> | null = null;
-  const close = async () => {
-    try {
-      await bridge.stop();
-    } finally {
-      await store.close();
-      await devBroker?.close();
-    }
-  };
+/** The second also when the first fails. */
+async function inTurn(first: () => Promise<void>, second: () => Promise<void>): Promise<void> {
+  try {
+    await first();
+  } finally {
+    await second();
+  }
+}
+
+function once(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
   return () => {
-    closing ??= close();
-    return closing;
+    running ??= task();
+    return running;
   };
 }

@@ -44,22 +44,23 @@ async function main(args: readonly string[]): Promise<void> {
 async function serve(config: Config, composition: Composition, log: pino.Logger): Promise<void> {
   const { host, port, maxPayload, apiKey } = config;
   const { bridge, validateConnection } = composition;
-  let app: App;
+  let stopping = () => false;
   try {
     const tls = config.tls && {
       cert: readPem('TLS_CERT', config.tls.certFile),
       key: readPem('TLS_KEY', config.tls.keyFile),
     };
-    app = await buildApp({ bridge, validateConnection, maxPayload, apiKey, listen: { host, port }, log, tls });
+    const app = await buildApp({ bridge, validateConnection, maxPayload, apiKey, listen: { host, port }, log, tls });
+    stopping = stopOnSignals(app, composition, log);
     await bridge.start();
     await app.listen({ host, port, listenTextResolver: () => 'listening' });
+    const { port: actual } = app.server.address() as AddressInfo;
+    process.stdout.write(greeting({ ...config, port: actual, devBroker: composition.devBroker }));
   } catch (error) {
+    if (stopping()) return;
     await composition.close();
     throw startError(error, config);
   }
-  stopOnSignals(app, composition, log);
-  const { port: actual } = app.server.address() as AddressInfo;
-  process.stdout.write(greeting({ ...config, port: actual, devBroker: composition.devBroker }));
 }
 
 function readPem(variable: string, path: string): Buffer {
@@ -70,12 +71,16 @@ function readPem(variable: string, path: string): Buffer {
   }
 }
 
-function stopOnSignals(app: App, composition: Composition, log: pino.Logger): void {
+/** Answers whether it is stopping. Signals that come again change nothing: `npm start` passes on a Ctrl-C that came to us too. */
+function stopOnSignals(app: App, composition: Composition, log: pino.Logger): () => boolean {
   let stopping = false;
   const stop = async (code: number) => {
     if (stopping) return;
     stopping = true;
-    setTimeout(() => process.exit(code === 0 ? EXIT_FAILURE : code), EXIT_DEADLINE).unref();
+    setTimeout(() => {
+      log.warn({}, 'a broker or the store did not answer in time; stopped without it');
+      process.exit(code);
+    }, EXIT_DEADLINE).unref();
     setTimeout(() => app.server.closeAllConnections(), REQUESTS_DEADLINE).unref();
     try {
       await app.close();
@@ -98,6 +103,7 @@ function stopOnSignals(app: App, composition: Composition, log: pino.Logger): vo
       void stop(EXIT_FAILURE);
     });
   }
+  return () => stopping;
 }
 
 function startError(error: unknown, { host, port }: Config): Error {

@@ -27,8 +27,8 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const dialer = new Dialer(dependencies.isUrlAllowed);
   const pool = new Pool(dependencies, documents, dialer);
   const views = new Views(dependencies, documents, pool);
-  const removals = new Removals(store, pool);
-  const records = new Records(store.connections, documents, pool);
+  const removals = new Removals(dependencies, pool);
+  const records = new Records(store.connections, documents, pool, dependencies.log);
   const subscriptions = new Subscriptions(records, documents, pool, views);
   const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
   const keptPublishes = new KeptPublishes(dependencies, connections);
@@ -76,7 +76,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
       await Promise.all([pool.stop(), ...[...publishers.made, ...readers.made].map((client) => client.stop())]);
     },
   };
-  return withStoreProblems(bridge);
+  return { ...withStoreProblems(bridge), start: bridge.start, stop: bridge.stop };
 }
 
 /** Publishes in order; what became of each is in the results, in the same order. */

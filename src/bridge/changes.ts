@@ -23,3 +23,8 @@ export function changedMembers(before: ConnectionParameters, after: ConnectionPa
 export function needsReattach(changed: readonly string[]): boolean {
   return changed.some((name) => !QUIET.has(name));
 }
+
+/** Whether a change of these members needs SUBSCRIBE or UNSUBSCRIBE. */
+export function changesSubscriptions(changed: readonly string[]): boolean {
+  return changed.includes('subscriptions');
+}

@@ -133,6 +133,8 @@ export class Connections {
   }
 
   async remove(id: string, how: { session: 'discard' | 'keep'; will: 'send' | null }): Promise<'deleted' | 'pending'> {
+    const pending = how.session === 'keep' ? await this.#deps.store.connections.byId(id) : null;
+    if (pending?.deleting) return this.#removals.giveUp(pending);
     const record = await this.#records.require(id);
     const connection = await this.#pool.obtain(record);
     await connection.own();
@@ -236,7 +238,7 @@ export class Connections {
     const current = await this.#deps.store.connections.byKey(record.key);
     if (current !== null && !current.provisional) return;
     const why = new Problem('connection-not-found', { detail: 'The broker refused the Connection' });
-    await connection.finish({}, true, why).catch(() => false);
+    await connection.finish({}, true, why).catch(() => undefined);
     this.#pool.forget(record);
     await this.#deps.store.connections.remove(record.key);
   }

@@ -1,8 +1,10 @@
 import { Problem } from '../errors/problem.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
-import { changedMembers, needsReattach } from './changes.ts';
+import { changedMembers, changesSubscriptions, needsReattach } from './changes.ts';
+import type { Log } from './dependencies.ts';
 import type { Documents } from './documents.ts';
 import { brokerIdentity } from './link/connect-options.ts';
+import { problemOf } from './link/link-problems.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord, ConnectionRecords } from './ports.ts';
 
@@ -23,11 +25,13 @@ export class Records {
   readonly #store: Pick<ConnectionRecords, 'byId' | 'update'>;
   readonly #documents: Documents;
   readonly #pool: Pool;
+  readonly #log: Log;
 
-  constructor(store: Pick<ConnectionRecords, 'byId' | 'update'>, documents: Documents, pool: Pool) {
+  constructor(store: Pick<ConnectionRecords, 'byId' | 'update'>, documents: Documents, pool: Pool, log: Log) {
     this.#store = store;
     this.#documents = documents;
     this.#pool = pool;
+    this.#log = log;
   }
 
   /** The record of an id; `connection-not-found` when there is none, or only one that is being deleted. */
@@ -59,10 +63,17 @@ export class Records {
   async change(first: ConnectionRecord, edit: Edit): Promise<ConnectionRecord> {
     const { record, document, changed } = await this.edit(first, edit);
     const connection = await this.#pool.obtain(record);
-    // A failure to attach again is told by the state.
-    if (changed.length > 0) await connection.update(document, needsReattach(changed)).catch(() => undefined);
+    if (changed.length > 0) {
+      const consequences = { reattach: needsReattach(changed), subscriptions: changesSubscriptions(changed) };
+      await connection.update(document, consequences).catch((error) => this.#onFailure(record, error));
+    }
     await connection.settle();
     return record;
+  }
+
+  /** The change is stored, and how far the broker followed is told by the state; but not what went wrong in here. */
+  #onFailure({ key }: ConnectionRecord, error: unknown): void {
+    if (problemOf(error).type === 'internal') this.#log.error({ err: error, key }, 'a change could not be carried out');
   }
 
   async #edit(first: ConnectionRecord, edit: Edit): Promise<Change> {

@@ -1,38 +1,57 @@
 import { Problem } from '../errors/problem.ts';
+import { Retry } from './connection/retry.ts';
+import { Turns } from './connection/turns.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord, Key } from './ports.ts';
 
-/** How often a deletion is tried again that a broker out of reach holds up, in milliseconds. */
-const INTERVAL_MS = 5_000;
+/** Sessions that are discarded at one broker at the same time. */
+const DISCARDING_AT_ONCE = 10;
 
-/** Ends Connections for good. Deletions that wait for a broker outlive a restart: their records say so. */
+interface How {
+  session: 'discard' | 'keep';
+  will: 'send' | null;
+}
+
+/**
+ * Ends Connections for good. Deletions that wait for a broker are tried again, less often each time, and outlive a
+ * restart: their records say so.
+ */
 export class Removals {
-  readonly #store: BridgeDependencies['store'];
+  readonly #deps: Pick<BridgeDependencies, 'store' | 'log'>;
   readonly #pool: Pool;
-  readonly #waiting = new Map<Key, ConnectionRecord>();
-  #timer: NodeJS.Timeout | undefined;
-  #stopped = false;
+  readonly #waiting = new Map<Key, Retry>();
+  /** Attempts under way, which all share who wants the deletion finished. */
+  readonly #underWay = new Map<Key, Promise<boolean>>();
+  readonly #turns = new Turns(DISCARDING_AT_ONCE);
+  readonly #stopping = new AbortController();
 
-  constructor(store: BridgeDependencies['store'], pool: Pool) {
-    this.#store = store;
+  constructor(dependencies: Pick<BridgeDependencies, 'store' | 'log'>, pool: Pool) {
+    this.#deps = dependencies;
     this.#pool = pool;
   }
 
-  /** Removes an owned Connection. `pending`: the broker could not be reached to discard the session. */
-  async remove(
-    record: ConnectionRecord,
-    how: { session: 'discard' | 'keep'; will: 'send' | null },
-  ): Promise<'deleted' | 'pending'> {
+  /**
+   * Removes an owned Connection. `pending`: the broker could not be reached to discard the session, which is tried
+   * again. A session that the broker will not let us discard is left to expire there.
+   */
+  async remove(record: ConnectionRecord, how: How): Promise<'deleted' | 'pending'> {
+    const { store, log } = this.#deps;
     const connection = await this.#pool.obtain(record);
-    const gone = await connection.finish(
-      how.will === 'send' ? { will: 'send' } : {},
-      how.session === 'discard',
-      deleted(),
-    );
+    const ending = how.will === 'send' ? { will: 'send' as const } : {};
+    const discarded = await connection.finish(ending, how.session === 'discard', deleted());
+    const gone = discarded !== 'unreachable';
+    if (discarded === 'refused') {
+      log.warn(
+        { key: record.key },
+        'the broker refused to discard the session of a deleted Connection: it has to expire',
+      );
+    }
     // The lease ends last: whoever takes it then finds the record gone, or marked.
-    if (gone) await this.#store.connections.remove(record.key);
-    else this.add(await this.#mark(record));
+    if (gone) {
+      await store.connections.remove(record.key);
+      this.#forget(record);
+    } else this.add(await this.#mark(record));
     this.#pool.forget(record);
     await connection.release();
     return gone ? 'deleted' : 'pending';
@@ -40,53 +59,67 @@ export class Removals {
 
   /** A deletion that was begun and waits for the broker. */
   add(record: ConnectionRecord): void {
-    this.#waiting.set(record.key, record);
-    this.#schedule();
+    if (this.#stopping.signal.aborted || this.#waiting.has(record.key)) return;
+    const retry = new Retry(() => void this.#tryAgain(record, retry));
+    this.#waiting.set(record.key, retry);
+    retry.backOff();
   }
 
-  /** Tries now; false when the broker still cannot be reached, or another instance is at it. */
-  async finish(record: ConnectionRecord): Promise<boolean> {
+  /** Tries now; false when the broker still cannot be reached. Rejects when another instance is at it. */
+  finish(record: ConnectionRecord): Promise<boolean> {
+    const known = this.#underWay.get(record.key);
+    if (known !== undefined) return known;
+    const attempt = this.#finish(record, 'discard').finally(() => this.#underWay.delete(record.key));
+    this.#underWay.set(record.key, attempt);
+    return attempt;
+  }
+
+  /** Finishes a deletion that waits without discarding the session, and ends an attempt to discard it. */
+  async giveUp(record: ConnectionRecord): Promise<'deleted'> {
+    await this.#finish(record, 'keep');
+    return 'deleted';
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    for (const retry of this.#waiting.values()) retry.cancel();
+  }
+
+  async #finish(record: ConnectionRecord, session: How['session']): Promise<boolean> {
     const connection = await this.#pool.obtain(record);
     connection.allowDeleted();
     try {
       await connection.own();
-      if ((await this.remove(record, { session: 'discard', will: null })) === 'pending') return false;
+      return (await this.remove(record, { session, will: null })) === 'deleted';
     } catch (error) {
       this.#pool.forget(record);
       if (!(error instanceof Problem) || error.type !== 'connection-not-found') throw error;
+      this.#forget(record);
+      return true;
     }
-    this.#waiting.delete(record.key);
-    return true;
   }
 
-  stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
+  async #tryAgain(record: ConnectionRecord, retry: Retry): Promise<void> {
+    const { signal } = this.#stopping;
+    // Another instance may be at it, or the store out of reach.
+    await this.#turns.run(record.broker, signal, () => this.finish(record)).catch(() => false);
+    if (this.#waiting.get(record.key) === retry && !signal.aborted) retry.backOff();
+  }
+
+  #forget({ key }: ConnectionRecord): void {
+    this.#waiting.get(key)?.cancel();
+    this.#waiting.delete(key);
   }
 
   /** Marks the record as deleted, however another request has changed it meanwhile. */
   async #mark(record: ConnectionRecord): Promise<ConnectionRecord> {
-    const { connections } = this.#store;
+    const { connections } = this.#deps.store;
     for (let current: ConnectionRecord | null = record; current !== null; ) {
       const marked: ConnectionRecord = { ...current, deleting: true, revision: current.revision + 1 };
       if (current.deleting || (await connections.update(current.revision, marked)) === 'updated') return marked;
       current = await connections.byKey(record.key);
     }
     return record;
-  }
-
-  #schedule(): void {
-    clearTimeout(this.#timer);
-    if (this.#stopped || this.#waiting.size === 0) return;
-    this.#timer = setTimeout(() => this.#finishAll(), INTERVAL_MS);
-  }
-
-  async #finishAll(): Promise<void> {
-    for (const record of [...this.#waiting.values()]) {
-      // Another request may have finished it, or another instance may be at it.
-      if (this.#waiting.has(record.key)) await this.finish(record).catch(() => false);
-    }
-    this.#schedule();
   }
 }
 

@@ -31,10 +31,12 @@ const pem = (readFile: ReadFile) =>
     }),
   ]);
 
-/** The faults of certificates and keys, each at its member. */
+/** The faults of certificates and keys, each at its member. What is no PEM at all is often the path of a file. */
 function judgeMaterial(texts: TlsTexts, context: z.RefinementCtx): void {
   for (const { member, detail } of materialFaults(texts)) {
-    context.addIssue({ code: 'custom', path: [member], message: detail.replace(/\.$/, '') });
+    const isPath = member !== 'passphrase' && texts[member]?.includes('-----BEGIN') === false;
+    const message = `${detail.replace(/\.$/, '')}${isPath ? '; for a file write `{ file: … }`' : ''}`;
+    context.addIssue({ code: 'custom', path: [member], message });
   }
 }
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Fault, Problem } from '../errors/problem.ts';
 import type { Breach } from '../mqtt/strings.ts';
 import { invalid, structuralFaults } from '../schemas/faults.ts';
+import { ownSentence } from '../schemas/sentences.ts';
 import type { App } from './app.ts';
 
 /** The parts of a request in the order in which Fastify validates them, until one is faulty. */
@@ -33,7 +34,7 @@ export const zodValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart,
   const validate: Validator = (given) => {
     // Fastify hands an absent body over as null.
     const data = part === 'body' ? (given ?? undefined) : given;
-    const result = schema.safeParse(data);
+    const result = schema.safeParse(data, { error: ownSentence });
     if (result.success) return { value: result.data };
     const faults = structuralFaults(result.error, data);
     return { error: new PartFaults(part, part === 'body' ? faults : faults.map(nameParameter)) };

@@ -51,6 +51,7 @@ export const addAttachmentRoutes: AddRoutes = (app, { bridge }) => {
       body: detachment,
       response: responses(
         { 200: json('The Connection is detached', connectionView) },
+        'not-attached',
         'session-expiry-not-allowed',
         'connection-not-usable',
         ...ON_CONNECTION,

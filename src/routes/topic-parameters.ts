@@ -8,6 +8,7 @@ import { invalid } from '../schemas/faults.ts';
 import { publishProperties } from '../schemas/fields.ts';
 import { publishMessage } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
+import { ownSentence } from '../schemas/sentences.ts';
 
 const PREFIX = '/v1/topics/';
 /** What clients send as Content-Type without knowing what the body is. */
@@ -145,7 +146,7 @@ function fromHeaders(headers: Headers): Partial<z.output<typeof publishByPath>> 
     if (name === undefined) faults.push({ pointer: `?${header}`, detail: `There is no header "${header}" here.` });
     else found[name] = decodeHeader(name, String(value));
   }
-  const parsed = publishByPath.safeParse(found);
+  const parsed = publishByPath.safeParse(found, { error: ownSentence });
   for (const { path, message } of parsed.error?.issues ?? []) {
     faults.push({ pointer: `?${path.join('/')}`, detail: `${message}.` });
   }

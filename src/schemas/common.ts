@@ -12,7 +12,9 @@ const fault = z
     reference: z
       .string()
       .optional()
-      .describe('The clause that says so, e.g. `MQTT-3.1.2-24`: of MQTT 5.0, or of 3.1.1 for what only 3.x forbids.'),
+      .describe(
+        'The clause that says so: of MQTT 5.0, e.g. `MQTT-3.1.2-24`, unless it names another, e.g. `MQTT 3.1.1 [MQTT-3.1.2-22]`.',
+      ),
   })
   .meta({ id: 'Fault' });
 

@@ -21,6 +21,7 @@ import type { ConnectionContext, ConnectionRule } from './rules/rule.ts';
 import { sessionRules } from './rules/session.ts';
 import { subscriptionRules } from './rules/subscriptions.ts';
 import { willRules } from './rules/will.ts';
+import { ownSentence } from './sentences.ts';
 
 export type { ConnectionContext } from './rules/rule.ts';
 
@@ -46,7 +47,7 @@ export function validateConnection(
   input: unknown,
   context: ConnectionContext,
 ): { parameters: ConnectionParameters; warnings: Warning[] } {
-  const parsed = connectionParameters.safeParse(input);
+  const parsed = connectionParameters.safeParse(input, { error: ownSentence });
   const report = new Report(parsed.success ? [] : structuralFaults(parsed.error, input));
   const part = parsed.success ? (input as Sound<ConnectionInput>) : soundParts(parsed.error, input as ConnectionInput);
   if (part !== undefined) for (const rule of RULES) rule(part, context, report);
@@ -54,7 +55,8 @@ export function validateConnection(
   if (!parsed.success) throw parsed.error;
   if (asksForQuic(parsed.data.url) && !context.quicAvailable) {
     throw new Problem('not-available-here', {
-      detail: 'QUIC needs its optional package, which is not installed here. Nothing falls back to TCP in silence.',
+      detail:
+        'QUIC needs its optional package, which is not installed here or does not load: `npm run quic:install` installs it. Nothing falls back to TCP in silence.',
     });
   }
   return { parameters: resolve(parsed.data, context), warnings: report.warnings };

@@ -9,6 +9,7 @@ import { type PublishMessage, type PublishMessageInput, publishMessage } from '.
 import { Report } from './report.ts';
 import { PUBLISH_PROPERTIES, refuseMqtt5Members } from './rules/mqtt5-only.ts';
 import { checkPublishProperties } from './rules/publish-properties.ts';
+import { ownSentence } from './sentences.ts';
 
 export interface OutgoingLimits {
   /** Bytes of a payload. */
@@ -25,7 +26,7 @@ export type ValidOutgoing = OutgoingMessage & { readonly timeout: number };
  * that is all there is to say.
  */
 export function validateOutgoing(input: unknown, limits: OutgoingLimits): ValidOutgoing {
-  const parsed = publishMessage.safeParse(input);
+  const parsed = publishMessage.safeParse(input, { error: ownSentence });
   const report = new Report(parsed.success ? [] : structuralFaults(parsed.error, input));
   const part = parsed.success ? parsed.data : soundParts(parsed.error, input as PublishMessageInput);
   const payload = part === undefined ? null : checkMessage(part, limits, report);

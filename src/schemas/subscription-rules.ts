@@ -3,6 +3,7 @@ import type { ProtocolVersion } from '../mqtt/protocol-version.ts';
 import { soundParts, structuralFaults } from './faults.ts';
 import { Report } from './report.ts';
 import { checkSubscriptions } from './rules/subscriptions.ts';
+import { ownSentence } from './sentences.ts';
 import { type SubscriptionRequest, subscriptionRequest, subscriptionRequests } from './subscription.ts';
 
 /**
@@ -11,7 +12,7 @@ import { type SubscriptionRequest, subscriptionRequest, subscriptionRequests } f
  */
 export function validateSubscriptions(input: unknown, protocolVersion: ProtocolVersion): SubscriptionRequest[] {
   if (Array.isArray(input)) return validateArray(input, protocolVersion);
-  const parsed = subscriptionRequest.safeParse(input);
+  const parsed = subscriptionRequest.safeParse(input, { error: ownSentence });
   const report = new Report(parsed.success ? [] : structuralFaults(parsed.error, input));
   const part = parsed.success ? parsed.data : soundParts(parsed.error, input as SubscriptionRequest);
   checkSubscriptions([part], () => '', protocolVersion, report);
@@ -21,7 +22,7 @@ export function validateSubscriptions(input: unknown, protocolVersion: ProtocolV
 }
 
 function validateArray(input: unknown[], protocolVersion: ProtocolVersion): SubscriptionRequest[] {
-  const parsed = subscriptionRequests.safeParse(input);
+  const parsed = subscriptionRequests.safeParse(input, { error: ownSentence });
   const report = new Report(parsed.success ? [] : structuralFaults(parsed.error, input));
   const parts = parsed.success ? parsed.data : soundParts(parsed.error, input as SubscriptionRequest[]);
   checkSubscriptions(parts ?? [], (index) => `/${index}`, protocolVersion, report);

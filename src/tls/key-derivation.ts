@@ -10,8 +10,8 @@ const SEQUENCE = 0x30;
 const SCRYPT = '2b06010401da47040b';
 
 /**
- * How often a hash is computed for it, near enough: PBKDF2's iteration count, or scrypt's N·r·p. Infinite when the
- * bytes (DER, an EncryptedPrivateKeyInfo) cannot be read.
+ * What it costs, in rounds of PBKDF2: its iteration count; scrypt's N·r·p counts half, as long as it takes. Infinite
+ * when the bytes (DER, an EncryptedPrivateKeyInfo) cannot be read.
  */
 export function derivationRounds(der: Uint8Array): number {
   const algorithm = { identifiers: [] as string[], numbers: [] as number[] };
@@ -22,7 +22,7 @@ export function derivationRounds(der: Uint8Array): number {
     return Number.POSITIVE_INFINITY;
   }
   const [first = Number.POSITIVE_INFINITY, second = 1, third = 1] = algorithm.numbers;
-  return algorithm.identifiers.includes(SCRYPT) ? first * second * third : first;
+  return algorithm.identifiers.includes(SCRYPT) ? (first * second * third) / 2 : first;
 }
 
 interface Element {

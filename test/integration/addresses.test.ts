@@ -31,10 +31,13 @@ afterEach(async () => {
 
 const view = (id = 'x') => bridge.getConnection(id);
 const untilState = (state: string, id = 'x') => until(async () => (await view(id)).state === state, { what: state });
+/** A Connection at a URL of its own, where `allowed` says where it may be sent. */
+const atUrl = (document: object = {}) =>
+  Object.fromEntries(Object.entries({ url: a.url, ...document }).filter(([, value]) => value !== undefined));
 const hostOf = ({ url }: ScriptedBroker) => url.replace('mqtt://', '');
 
 function open(document: object = {}) {
-  const opening = bridge.declareConnection('x', valid({ id: 'x', sessionExpiryInterval: 600, ...document }));
+  const opening = bridge.declareConnection('x', valid(atUrl({ id: 'x', sessionExpiryInterval: 600, ...document })));
   return opening.then(({ connection }) => connection);
 }
 /** Answers the next CONNECT there. */
@@ -79,6 +82,24 @@ describe('several addresses', () => {
     } finally {
       await silent.stop();
     }
+  });
+
+  it.each([
+    ['5.0', { reasonCode: 0x88 }],
+    ['3.1.1', { returnCode: 3 }],
+  ])('one that is not available is passed over, on %s', async (protocolVersion, connack) => {
+    const persistence = protocolVersion === '5.0' ? {} : { sessionExpiryInterval: undefined, cleanSession: false };
+    const opening = open({ url: [a.url, b.url], protocolVersion, ...persistence });
+    await answer(a, connack);
+    await answer(b);
+    expect(await opening).toMatchObject({ state: 'online' });
+  });
+
+  it('a refusal that time will not mend is the word of all of them', async () => {
+    const opening = open({ url: [a.url, b.url] });
+    await answer(a, { reasonCode: 0x87 });
+    expect(await opening).toMatchObject({ state: 'refused' });
+    expect(b.connections).toHaveLength(0);
   });
 
   it('an IPv6 literal', async () => {
@@ -133,7 +154,7 @@ describe('Server Reference', () => {
     await answer(a, refer(SERVER_MOVED, b));
     await answer(b);
     await opening;
-    const other = bridge.openConnection(valid({ id: 'y' }));
+    const other = bridge.openConnection(valid(atUrl({ id: 'y' })));
     await answer(a);
     expect((await other).connection.state).toBe('online');
   });
@@ -185,11 +206,11 @@ describe('Server Reference', () => {
   });
 
   it.each([
-    ['a profile', () => ({})],
-    ['a caller’s URL', () => ({ url: a.url })],
-  ])('is reported and not followed where the operator does not allow it: %s', async (_what, document) => {
-    allowed = (url) => url !== b.url;
-    const opening = open(document());
+    ['of a profile that does not name it', { url: undefined }, () => true],
+    ['of a URL, where the operator does not allow it', {}, (url: string) => url !== b.url],
+  ])('is reported and not followed: %s', async (_what, document, isAllowed) => {
+    allowed = isAllowed;
+    const opening = open(document);
     await answer(a, refer(SERVER_MOVED, b));
     expect(await opening).toMatchObject({
       state: 'refused',
@@ -219,17 +240,17 @@ describe('Server Reference', () => {
     await bridge.end();
     const urls = [a.url, b.url];
     bridge = await createTestBridge({ url: '', profile: { urls } });
-    const opening = open();
+    const opening = open({ url: undefined });
     await answer(a, refer(USE_ANOTHER_SERVER, b));
     await answer(b);
     expect(await opening).toMatchObject({ state: 'online' });
   });
 
   it('ALLOW_URLS is what allows it', async () => {
-    const server = await startBridgeProcess({ env: { MQTT_URL: a.url, ALLOW_URLS: b.url } });
+    const server = await startBridgeProcess({ env: { ALLOW_URLS: `${a.url},${b.url}` } });
     try {
       const declare = (id: string) =>
-        server.request('PUT', `/v1/connections/${id}`, { json: { sessionExpiryInterval: 600 } });
+        server.request('PUT', `/v1/connections/${id}`, { json: { url: a.url, sessionExpiryInterval: 600 } });
       const first = declare('one');
       await answer(a, refer(USE_ANOTHER_SERVER, b));
       await answer(b);

@@ -134,6 +134,39 @@ describe("a Connection's life", () => {
       expect(second.received.map(({ cmd }) => cmd)).not.toContain('subscribe');
     });
 
+    it('a session that was to end is not lost: PATCH of the expiry from 0', async () => {
+      const first = await declare({ id: 'a' });
+      const changing = bridge.patchConnection('a', { sessionExpiryInterval: 60 });
+      await first.next('disconnect');
+      await (await broker.nextConnection()).accept({ sessionPresent: false });
+      expect(await changing).toMatchObject({ state: 'online', reason: null, generation: 2 });
+    });
+
+    it('a session that was to end is not lost: detach with expiry 0, a restart between', async () => {
+      await declare(PERSISTENT);
+      await bridge.detachConnection('a', { sessionExpiryInterval: 0, will: null });
+      await bridge.stop();
+      bridge = await createTestBridge({ url: broker.url, store });
+      const attaching = bridge.attachConnection('a');
+      await (await broker.nextConnection()).accept({ sessionPresent: false });
+      expect(await attaching).toMatchObject({ state: 'online', reason: null, generation: 2 });
+    });
+
+    it('a session that the broker did not mean to keep is not lost', async () => {
+      const first = await declare(PERSISTENT, { properties: { sessionExpiryInterval: 0 } });
+      first.drop();
+      await (await broker.nextConnection()).accept({ sessionPresent: false });
+      await until(async () => (await view()).generation === 2, { what: 'the second session' });
+      expect(await view()).toMatchObject({ state: 'online', reason: null });
+    });
+
+    it('a session that was kept is lost, although it is not to be kept from now on', async () => {
+      await declare(PERSISTENT);
+      const changing = bridge.patchConnection('a', { sessionExpiryInterval: 0 });
+      await (await broker.nextConnection()).accept({ sessionPresent: false });
+      expect(await changing).toMatchObject({ state: 'online', reason: { code: 'session-lost' } });
+    });
+
     it('options that change send SUBSCRIBE, a filter that is gone UNSUBSCRIBE, and nothing reconnects', async () => {
       const opening = bridge.declareConnection('a', valid({ ...PERSISTENT, subscriptions: [{ filter: 'a', qos: 1 }] }));
       const connection = await broker.nextConnection();
@@ -301,6 +334,16 @@ describe("a Connection's life", () => {
       const { created, connection } = await bridge.declareConnection('a', valid(PERSISTENT));
       expect(created).toBe(false);
       expect(connection).toMatchObject({ state: 'parked', owner: null });
+    });
+
+    it.each([
+      { sessionExpiryInterval: 30, will: null },
+      { sessionExpiryInterval: null, will: 'send' as const },
+    ])('what only DISCONNECT can say is not dropped silently when there is no connection: %j', async (ending) => {
+      await declare(PERSISTENT);
+      await bridge.detachConnection('a', { sessionExpiryInterval: null, will: null });
+      await expect(bridge.detachConnection('a', ending)).rejects.toMatchObject({ type: 'not-attached' });
+      expect(await view()).toMatchObject({ state: 'parked', owner: null });
     });
 
     it('an expiry cannot be raised from zero at DISCONNECT', async () => {

@@ -132,7 +132,7 @@ describe('in CONNECT, at the first attach, after a loss and after a restart', ()
     const json = { id: 'c', url: broker.url, protocolVersion, password: 'token' };
     const answer = await bridge.request('POST', '/v1/connections', { json });
     expect(answer.status).toBe(400);
-    expect(answer.json).toMatchObject({ errors: [{ pointer: '/password', reference: 'MQTT-3.1.2-22' }] });
+    expect(answer.json).toMatchObject({ errors: [{ pointer: '/password', reference: 'MQTT 3.1.1 [MQTT-3.1.2-22]' }] });
     expect(broker.connections).toHaveLength(0);
   });
 

@@ -67,6 +67,16 @@ describe('a broker that comes back to many Connections', () => {
     await expectAllBack();
   });
 
+  it('so it is when a script changes all of them', async () => {
+    const changing = Array.from({ length: MANY }, (_, index) => bridge.patchConnection(`c${index}`, { keepAlive: 33 }));
+    broker.hold();
+    await untilHeld();
+    broker.release(20);
+    for (const { state } of await Promise.all(changing)) expect(state).toBe('online');
+    expect(broker.mostHandshakes).toBe(AT_ONCE);
+    expect(broker.clients).toBe(MANY);
+  });
+
   it('holds up neither another broker, nor changes, nor the end of those that wait', async () => {
     broker.hold();
     broker.drop();

@@ -69,6 +69,6 @@ describe('a start with a store that fails', () => {
   });
 
   it('rejects when it cannot tell what there was', async () => {
-    await expect(startWith(() => true)).rejects.toMatchObject({ type: 'store-unavailable' });
+    await expect(startWith(() => true)).rejects.toThrow(StoreUnavailable);
   });
 });

@@ -65,6 +65,68 @@ describe('taken over', () => {
       expect(broker.connections).toHaveLength(1);
     });
 
+    it('says who has the ClientID and what takes it back, and at no time anything else', async () => {
+      const first = await declare(V5);
+      takeOver(first);
+      const seen = await until(
+        async () => {
+          const { state, reason } = await view();
+          return state === 'online' ? null : { state, reason };
+        },
+        { what: 'no longer online' },
+      );
+      expect(seen.reason?.code).toBe('taken-over');
+      await untilState('takenOver');
+      const detail = 'Another client uses this ClientID; attach takes it back';
+      expect(await view()).toMatchObject({ reason: { code: 'taken-over', detail } });
+    });
+
+    it.each([
+      ['PATCH', () => bridge.patchConnection('a', { keepAlive: 33 })],
+      ['PUT', () => bridge.declareConnection('a', valid({ ...V5, keepAlive: 33 })).then((answer) => answer.connection)],
+    ])('%s does not take it back: only attach does, with what was changed', async (_method, change) => {
+      takeOver(await declare(V5));
+      await untilState('takenOver');
+      expect(await change()).toMatchObject({ state: 'takenOver', owner: null, parameters: { keepAlive: 33 } });
+      await expect(broker.nextConnection(1_000)).rejects.toThrow('not within');
+      const attaching = bridge.attachConnection('a');
+      expect(await (await broker.nextConnection()).accept()).toMatchObject({ keepalive: 33 });
+      expect(await attaching).toMatchObject({ state: 'online' });
+    });
+
+    it.each([
+      ['5.0', V5],
+      ['3.1.1', V3],
+    ])(
+      'DELETE leaves the session, which is the other client’s, and does not throw that one out (%s)',
+      async (_v, document) => {
+        const first = await declare(document);
+        if (document === V5) takeOver(first);
+        else {
+          first.drop();
+          (await acceptNext()).drop();
+          (await acceptNext()).drop();
+        }
+        await untilState('takenOver');
+        const before = broker.connections.length;
+        expect(await bridge.deleteConnection('a', { session: 'discard', will: null })).toBe('deleted');
+        await expect(broker.nextConnection(1_000)).rejects.toThrow('not within');
+        expect(broker.connections).toHaveLength(before);
+      },
+    );
+
+    it('a change that re-attaches does not reset the pattern', async () => {
+      (await declare(V3)).drop();
+      (await acceptNext()).drop();
+      const third = await acceptNext();
+      const patching = bridge.patchConnection('a', { keepAlive: 33 });
+      await third.closed;
+      const fourth = await acceptNext();
+      await patching;
+      fourth.drop();
+      await untilState('takenOver');
+    });
+
     it('a few closes soon after CONNACK are none on v5, which should say so: it comes back', async () => {
       let connection = await declare(V5);
       for (let close = 0; close < 4; close += 1) {
@@ -135,6 +197,21 @@ describe('taken over', () => {
       await untilState('takenOver');
       expect(broker.connections).toHaveLength(6);
     }, 60_000);
+
+    it.each([
+      ['PATCH', () => bridge.patchConnection('a', { keepAlive: 33 })],
+      ['DELETE', () => bridge.deleteConnection('a', { session: 'discard', will: null })],
+    ])('%s while it waits does not throw the other out', async (method, request) => {
+      takeOver(await declare(RECLAIM));
+      await until(async () => (await view()).reason?.code === 'taken-over', { what: 'taken over' });
+      const startedAt = Date.now();
+      await request();
+      expect(Date.now() - startedAt).toBeLessThan(900);
+      expect(broker.connections).toHaveLength(1);
+      if (method === 'PATCH') {
+        expect(await (await broker.nextConnection()).accept({ sessionPresent: true })).toMatchObject({ keepalive: 33 });
+      } else await expect(broker.nextConnection(3_000)).rejects.toThrow('not within');
+    });
 
     it('a change while it waits shortens nothing; `yield` counts for the next time', async () => {
       const first = await declare(RECLAIM);

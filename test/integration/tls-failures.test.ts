@@ -181,6 +181,13 @@ describe('the wrong protocol at a port', () => {
     expect(problem).toMatchObject({ type: '/problems/broker-unreachable', detail: expect.stringMatching(/for TLS/) });
   });
 
+  it('ws to a port for mqtt', async () => {
+    const problem = await failure('ws', broker.over('tcp').port);
+    expect(problem).toMatchObject({
+      detail: expect.stringMatching(/WebSocket server.*perhaps the port is one for mqtt,/),
+    });
+  });
+
   it('wss to a port for mqtts', async () => {
     const problem = await failure('wss', broker.over('tls').port, trusting());
     expect(problem).toMatchObject({ detail: expect.stringMatching(/does not answer as a WebSocket server/) });

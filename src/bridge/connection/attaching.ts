@@ -1,20 +1,24 @@
+import type { IConnackPacket } from 'mqtt-packet';
 import { Problem } from '../../errors/problem.ts';
+import { SESSION_NEVER_EXPIRES } from '../../mqtt/limits.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { StateReason } from '../../schemas/connection-view.ts';
 import type { InboundOptions } from '../delivery/inbound.ts';
 import type { Outbound } from '../delivery/outbound.ts';
 import type { BridgeDependencies, BrokerProfile } from '../dependencies.ts';
 import { toConnack } from '../link/connack.ts';
-import { connectOptions, isPersistent, startsClean } from '../link/connect-options.ts';
+import { connectOptions, expirySeconds, isPersistent, startsClean } from '../link/connect-options.ts';
 import type { Dialer } from '../link/dial.ts';
 import { type LinkEnd, LinkError } from '../link/link-end.ts';
 import type { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import { readServerLimits } from '../link/server-limits.ts';
 import { unlessAborted } from '../waiting.ts';
-import { Attachment, type AttachmentOptions } from './attachment.ts';
+import { Attachment } from './attachment.ts';
+import { sayQueueFull } from './queue-full.ts';
 import type { Session } from './session.ts';
 
 export interface AttachingOptions {
+  /** What CONNECT says. */
   parameters: ConnectionParameters;
   profile: BrokerProfile | undefined;
   deps: Pick<BridgeDependencies, 'store' | 'maxPayload'> & { dialer: Dialer };
@@ -27,8 +31,6 @@ export interface AttachingOptions {
   signal: AbortSignal;
   /** The store failed under the inbound flow. */
   onStoreFailure: InboundOptions['onFailure'];
-  /** CONNACK accepted: from now on it can be ended. */
-  onConnected: (attachment: Attachment) => void;
   /** The network connection ended after it had been opened, and not by us. */
   onLost: (end: LinkEnd, connectedAt: number) => void;
 }
@@ -50,83 +52,89 @@ export class LostWhileOpening extends LinkError {
 }
 
 /**
- * Brings a Connection online: CONNECT, the session, the subscriptions. The lease is the caller's business. Rejects with
- * what went wrong, and leaves nothing open then.
+ * The first half of an attempt: CONNECT. What the broker sends waits until `openAttachment`. The lease is the caller's
+ * business. Rejects with what went wrong, and leaves nothing open then; a CONNACK that refuses is shown like one that
+ * accepts.
  */
-export async function openAttachment(options: AttachingOptions): Promise<void> {
-  const { parameters, profile, deps, session, outbound, identifiers, signal, onStoreFailure, onConnected, onLost } =
-    options;
+export async function connectAttachment(options: AttachingOptions): Promise<Attachment> {
+  const { parameters, profile, deps, session, outbound, identifiers, signal, onStoreFailure, onLost } = options;
   const { maxPayload } = deps;
-  const clean = startsClean(parameters, session.generation === 0);
-  let opened = false;
-  const attachment = await connect(session, parameters, {
-    dialer: deps.dialer,
-    addresses: connectOptions(parameters, profile, { clean, maxPayload }),
-    identifiers,
-    inbound: {
-      store: deps.store,
-      fence: session.fence(),
-      limits: options.limits,
-      maxPayload,
-      sessionMayBeNew: !tellsSessionPresent(parameters),
-      onFailure: onStoreFailure,
-    },
-    outbound,
-    onLost: (end, connectedAt) => {
-      // Until then the end is told by what rejects.
-      if (opened) onLost(end, connectedAt);
-    },
-    signal,
-  });
+  const clean = isClean(options);
   try {
-    onConnected(attachment);
-    await openSession(attachment, clean, options);
-    await applySubscriptions(attachment, options);
-    if (!attachment.link.alive) throw new LinkError(attachment.link.end);
-    opened = true;
-  } catch (error) {
-    const lost = !attachment.link.alive && !signal.aborted;
-    const { end } = attachment.link;
-    attachment.abandon();
-    throw lost ? new LostWhileOpening(end, attachment.connectedAt) : error;
-  }
-}
-
-/** A CONNACK that refuses is shown like one that accepts. */
-async function connect(
-  session: Session,
-  { protocolVersion }: ConnectionParameters,
-  options: AttachmentOptions,
-): Promise<Attachment> {
-  try {
-    return await Attachment.connect(options);
+    return await Attachment.connect({
+      dialer: deps.dialer,
+      addresses: connectOptions(parameters, profile, { clean, maxPayload }),
+      identifiers,
+      inbound: {
+        store: deps.store,
+        fence: session.fence(),
+        limits: options.limits,
+        maxPayload,
+        sessionMayBeNew: !tellsSessionPresent(parameters),
+        onFailure: onStoreFailure,
+        onHold: sayQueueFull(session),
+      },
+      outbound,
+      onLost,
+      signal,
+    });
   } catch (error) {
     const connack = error instanceof LinkError ? error.end.connack : undefined;
-    if (connack !== undefined) session.set({ connack: toConnack(connack, protocolVersion) });
+    if (connack !== undefined) session.set({ connack: toConnack(connack, parameters.protocolVersion) });
     throw error;
   }
 }
 
-/** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
-async function openSession(
+/** The second half: the session, and the subscriptions that are wanted by now. Rejects with what went wrong. */
+export async function openAttachment(
   attachment: Attachment,
-  clean: boolean,
-  { parameters, session, deps }: AttachingOptions,
+  options: AttachingOptions,
+  wanted: ConnectionParameters,
 ): Promise<void> {
+  const { link, connectedAt } = attachment;
+  const { session, signal } = options;
+  try {
+    await openSession(attachment, options);
+    await applySubscriptions(attachment, { parameters: wanted, session, signal });
+    if (!link.alive) throw new LinkError(link.end);
+    attachment.watch();
+  } catch (error) {
+    throw link.alive || signal.aborted ? error : new LostWhileOpening(link.end, connectedAt);
+  }
+}
+
+/** Before anything is stored or acknowledged, the store must know which session of the broker this is. */
+async function openSession(attachment: Attachment, options: AttachingOptions): Promise<void> {
+  const { connack, link } = attachment;
+  const { parameters, session, deps } = options;
   const { protocolVersion } = parameters;
   // Exchanges and identifiers are not carried into another protocol version: it counts as another session.
-  const before = !clean && session.generation > 0 && session.status.protocolVersion === protocolVersion;
-  const present = before && (attachment.connack.sessionPresent || !tellsSessionPresent(parameters));
-  session.set({ connack: toConnack(attachment.connack, protocolVersion), protocolVersion });
+  const before = !isClean(options) && session.generation > 0 && session.status.protocolVersion === protocolVersion;
+  const present = before && (connack.sessionPresent || !tellsSessionPresent(parameters));
+  // One that was to end with its network connection was not lost.
+  const lost = before && !present && session.outlivesConnection;
+  session.set({
+    connack: toConnack(connack, protocolVersion),
+    protocolVersion,
+    sessionExpiry: sessionExpiry(parameters, connack),
+  });
   if (!present) await session.begin();
   else if (!tellsSessionPresent(parameters)) session.table.reset();
   const { generation } = session;
   const former = await deps.store.exchanges.load(session.fence(), generation);
-  if (!attachment.link.alive) throw new LinkError(attachment.link.end);
-  const limits = readServerLimits(attachment.connack);
-  attachment.open({ generation, present, former, limits, protocolVersion });
-  const lost = before && !present && isPersistent(parameters);
+  if (!link.alive) throw new LinkError(link.end);
+  attachment.open({ generation, present, former, limits: readServerLimits(connack), protocolVersion });
   session.setState('online', lost ? SESSION_LOST : null);
+}
+
+function isClean({ parameters, session }: AttachingOptions): boolean {
+  return startsClean(parameters, session.generation === 0);
+}
+
+/** Seconds; what the broker says goes before what CONNECT said. [MQTT 5.0 §3.2.2.3.2] */
+function sessionExpiry(parameters: ConnectionParameters, { properties }: IConnackPacket): number {
+  if (parameters.protocolVersion !== '5.0') return isPersistent(parameters) ? SESSION_NEVER_EXPIRES : 0;
+  return properties?.sessionExpiryInterval ?? expirySeconds(parameters.sessionExpiryInterval);
 }
 
 /** Makes the broker's subscriptions those of the parameters. Rejects when it does not answer in time. */

@@ -27,7 +27,7 @@ export interface AttachmentOptions {
   identifiers: PacketIdentifiers;
   inbound: InboundOptions;
   outbound: Outbound;
-  /** The network connection ended, and not by `end` or `abandon`. */
+  /** The network connection ended after `watch`, and not by `end` or `abandon`. */
   onLost: (end: LinkEnd, connectedAt: number) => void;
   /** Ends the attempt. */
   signal: AbortSignal;
@@ -41,23 +41,23 @@ export class Attachment {
   readonly #protocolLevel: number;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
-  /** Whose business its end is: nobody's any more once we end it. */
-  readonly #watch: { active: boolean };
+  /** Whether its end is told: not before all is in place, nor once we end it. */
+  readonly #watched: { yes: boolean };
 
-  private constructor(link: MqttLink, options: AttachmentOptions, inbound: Inbound, watch: { active: boolean }) {
+  private constructor(link: MqttLink, options: AttachmentOptions, inbound: Inbound, watched: { yes: boolean }) {
     this.link = link;
     this.connectedAt = Date.now();
     this.#protocolLevel = options.addresses[0]?.protocolLevel ?? 5;
     this.#inbound = inbound;
     this.#outbound = options.outbound;
-    this.#watch = watch;
+    this.#watched = watched;
   }
 
   /** Connects. What arrives waits, and nothing is sent, until `open` says which session this is. */
   static async connect(options: AttachmentOptions): Promise<Attachment> {
     const { dialer, addresses, identifiers, outbound, onLost, signal } = options;
     const inbound = new Inbound(options.inbound);
-    const watch = { active: true };
+    const watched = { yes: false };
     const handlers = {
       onPacket: (packet: FlowPacket, cut: number) => {
         if (packet.cmd === 'publish' || packet.cmd === 'pubrel') inbound.take(packet, cut);
@@ -67,14 +67,14 @@ export class Attachment {
       onDrain: () => outbound.onDrain(),
       onClose: (end: LinkEnd) => {
         inbound.stop();
-        if (!watch.active) return;
+        if (!watched.yes) return;
         outbound.close();
         onLost(end, attachment?.connectedAt ?? Date.now());
       },
     };
     let attachment: Attachment | undefined;
     const link = await dialer.connect(addresses, identifiers, handlers, signal);
-    attachment = new Attachment(link, options, inbound, watch);
+    attachment = new Attachment(link, options, inbound, watched);
     return attachment;
   }
 
@@ -88,8 +88,16 @@ export class Attachment {
     this.#outbound.open(this.link, session);
   }
 
-  /** Ends it in order: what is under way is acknowledged first, both ways, within a deadline. */
-  async end(ending: Ending = {}): Promise<void> {
+  /** All is in place: from now on its end is a loss, which is told. */
+  watch(): void {
+    this.#watched.yes = true;
+  }
+
+  /**
+   * Ends it in order: what is under way is acknowledged first, both ways, within a deadline. Answers whether DISCONNECT
+   * could be sent.
+   */
+  async end(ending: Ending = {}): Promise<boolean> {
     await within(DRAIN_DEADLINE_MS, this.#outbound.idle());
     this.link.pauseReading();
     await within(DRAIN_DEADLINE_MS, this.#inbound.idle());
@@ -98,12 +106,14 @@ export class Attachment {
     this.link.resumeReading();
     if (ending.will === 'send' && this.#protocolLevel < 5) {
       this.link.destroy('The Will was asked for');
-      return;
+      return false;
     }
+    const { alive } = this.link;
     await this.link.disconnect({
       ...(ending.will === 'send' ? { reasonCode: DISCONNECT_WITH_WILL } : {}),
       ...(ending.sessionExpiryInterval === undefined ? {} : { sessionExpiryInterval: ending.sessionExpiryInterval }),
     });
+    return alive;
   }
 
   /** Disconnects at once: nothing more is acknowledged or sent. */
@@ -113,7 +123,7 @@ export class Attachment {
   }
 
   #letGo(): void {
-    this.#watch.active = false;
+    this.#watched.yes = false;
     this.#inbound.stop();
     this.#outbound.close();
   }

@@ -3,10 +3,9 @@ import { checkString, stringCaution } from '../../mqtt/strings.ts';
 import { MAX_ID_BYTES } from '../../schemas/common.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { BrokerProfile } from '../dependencies.ts';
-import { connectOptions } from '../link/connect-options.ts';
-import { type Dialer, NO_HANDLERS } from '../link/dial.ts';
+import type { Dialer } from '../link/dial.ts';
 import { problemOfFailure } from '../link/link-problems.ts';
-import { PacketIdentifiers } from '../link/packet-identifiers.ts';
+import { connectBriefly } from './brief-connection.ts';
 
 /**
  * An assigned ClientID. On v5 the broker chooses it: one connection that leaves no session behind asks for it. On 3.x,
@@ -18,16 +17,9 @@ export async function assignClientId(
   dialer: Dialer,
 ): Promise<string> {
   if (parameters.protocolVersion !== '5.0') return generateClientId();
-  const { will: _will, ...rest } = parameters;
-  const question = { ...rest, clientId: '', sessionExpiryInterval: 0 };
   try {
-    const link = await dialer.connect(
-      connectOptions(question, profile, { clean: true, maxPayload: 0 }),
-      new PacketIdentifiers(),
-      NO_HANDLERS,
-    );
-    await link.disconnect();
-    const assigned = link.connack.properties?.assignedClientIdentifier ?? '';
+    const connack = await connectBriefly({ ...parameters, clientId: '' }, profile, dialer);
+    const assigned = connack.properties?.assignedClientIdentifier ?? '';
     return isUsable(assigned) ? assigned : generateClientId();
   } catch (error) {
     throw problemOfFailure(error, parameters.protocolVersion);

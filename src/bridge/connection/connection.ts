@@ -5,18 +5,15 @@ import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
 import type { KeptPublish } from '../delivery/publish-queue.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
-import { brokerIdentity, isPersistent } from '../link/connect-options.ts';
 import type { Dialer } from '../link/dial.ts';
-import { notOwner, problemOfFailure } from '../link/link-problems.ts';
+import { notOwner } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
-import { Mutex } from '../mutex.ts';
 import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch } from '../ports.ts';
 import { Outbox } from '../publications/outbox.ts';
-import { LATE, within } from '../waiting.ts';
-import { applySubscriptions, interrupted, openAttachment } from './attaching.ts';
-import type { Attachment, Ending } from './attachment.ts';
-import { Attempts } from './attempts.ts';
-import { discardSession } from './discard-session.ts';
+import { interrupted } from './attaching.ts';
+import type { Ending } from './attachment.ts';
+import { type Discarded, discardSession } from './discard-session.ts';
+import { NetworkConnection } from './network-connection.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import type { Turns } from './turns.ts';
@@ -31,8 +28,13 @@ export interface ConnectionDependencies
   readParameters: (record: ConnectionRecord) => ConnectionParameters;
 }
 
-/** Connect time-outs that a request to attach waits: one for its turn, one for CONNACK, one for SUBACK. */
-const PATIENCE = 3;
+/** What a change of the parameters asks for. */
+export interface Consequences {
+  /** Another CONNECT, to the same session. */
+  reattach: boolean;
+  /** SUBSCRIBE or UNSUBSCRIBE. */
+  subscriptions: boolean;
+}
 
 /**
  * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
@@ -43,16 +45,12 @@ const PATIENCE = 3;
 export class Connection {
   readonly key: Key;
   readonly #deps: ConnectionDependencies;
-  /** What changes the network connection is done one after the other. */
-  readonly #mutex = new Mutex();
-  readonly #identifiers = new PacketIdentifiers();
   readonly #session: Session;
   readonly #outbound: Outbound;
   readonly #outbox: Outbox;
-  readonly #attempts: Attempts;
   readonly #wayBack: WayBack;
+  readonly #network: NetworkConnection;
   #parameters: ConnectionParameters;
-  #attachment: Attachment | null = null;
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
 
@@ -61,11 +59,13 @@ export class Connection {
     this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
     const onStoreFailure = (error: unknown) => this.#onStoreFailure(error);
+    const identifiers = new PacketIdentifiers();
     this.#session = new Session(this.key, dependencies);
     this.#outbound = new Outbound({
       exchanges: dependencies.store.exchanges,
       fence: () => this.#session.fence(),
-      identifiers: this.#identifiers,
+      identifiers,
+      isStoreDown: () => this.#session.status.reason?.code === 'store-unavailable',
       onFailure: onStoreFailure,
     });
     this.#outbox = new Outbox({
@@ -75,8 +75,6 @@ export class Connection {
       publish: (message, timeoutMs, kept) => this.#outbound.publish(message, timeoutMs, kept),
       onFailure: onStoreFailure,
     });
-    // The turn comes before the mutex: who changes the Connection meanwhile does not wait in line with it.
-    this.#attempts = new Attempts(dependencies.turns, (signal) => this.#mutex.run(() => this.#attach(signal)));
     this.#wayBack = new WayBack({
       key: this.key,
       session: this.#session,
@@ -85,12 +83,28 @@ export class Connection {
       leaseTtlMs: dependencies.leaseTtlMs,
       parameters: () => this.#parameters,
       attempt: () => {
-        if (this.#isWanted()) this.#attempt().catch(() => undefined);
+        if (this.#isWanted()) this.#network.make().catch(() => undefined);
       },
       whileDetached: (task) =>
-        this.#mutex.run(async () => {
-          if (this.#finished === null && this.#attachment === null) await task();
+        this.#network.exclusively(async () => {
+          if (this.#finished === null && !this.#network.exists && !this.#network.isBeingMade) await task();
         }),
+      onStoreFailure,
+    });
+    this.#network = new NetworkConnection({
+      deps: dependencies,
+      turns: dependencies.turns,
+      session: this.#session,
+      outbound: this.#outbound,
+      outbox: this.#outbox,
+      identifiers,
+      wayBack: this.#wayBack,
+      parameters: () => this.#parameters,
+      profile: () => this.#profile(),
+      own: async () => {
+        if (this.#finished !== null) throw this.#finished;
+        await this.#own();
+      },
       onStoreFailure,
     });
   }
@@ -118,7 +132,7 @@ export class Connection {
 
   /** Reads what the store knows of the session, unless this instance knows better. */
   async refresh(): Promise<void> {
-    if (this.lease === null && !this.#attempts.isUnderWay) await this.#session.load();
+    if (this.lease === null && !this.#network.isBeingMade) await this.#session.load();
   }
 
   /** From now on it may be owned although it is marked as deleted: to finish that. */
@@ -129,16 +143,12 @@ export class Connection {
   /** Makes this instance the owner, or rejects with `not-owner`. Who calls it calls `settle` in the end. */
   async own(): Promise<void> {
     // An attempt to attach that is under way has the lease, and may take long.
-    if (this.lease === null) await this.#mutex.run(() => this.#own());
+    if (this.lease === null) await this.#network.exclusively(() => this.#own());
   }
 
   /** Gives the lease back where nothing needs it, and attaches what should be attached. */
-  settle(): Promise<void> {
-    return this.#mutex.run(async () => {
-      if (this.#finished !== null || this.#attachment !== null || this.lease === null) return;
-      if (this.#isWanted()) this.#wayBack.tryNow();
-      else await this.#session.release();
-    });
+  async settle(): Promise<void> {
+    if (!this.#network.exists) await this.#network.exclusively(() => this.#settle());
   }
 
   /**
@@ -147,18 +157,23 @@ export class Connection {
    */
   async attach(): Promise<void> {
     this.#wayBack.forgetTakeovers();
-    const result = await within(this.#parameters.connectTimeout * 1000 * PATIENCE, this.#attempt());
-    if (result === LATE) {
-      throw new Problem('no-answer', { detail: 'Not attached in time: other Connections to this broker come first' });
-    }
+    await this.#network.makeInTime();
   }
 
-  /** Ends the network connection and stays detached. */
+  /**
+   * Ends the network connection and stays detached. Rejects with `not-attached` when the ending asks for something that
+   * only a DISCONNECT can tell the broker, and there is no connection to send it on.
+   */
   detach(ending: Ending = {}): Promise<void> {
-    this.#attempts.interrupt(interrupted());
-    return this.#mutex.run(async () => {
+    return this.#network.instead(interrupted(), async () => {
       await this.#own();
-      await this.#end(ending);
+      if (!this.#network.exists && Object.keys(ending).length > 0) {
+        await this.#settle();
+        throw new Problem('not-attached', {
+          detail: 'There is no network connection to send DISCONNECT on: attach first, or detach without a body',
+        });
+      }
+      await this.#network.end(ending);
       this.#wayBack.cancel();
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
@@ -167,15 +182,11 @@ export class Connection {
     });
   }
 
-  /** Takes new parameters; those of CONNECT need `reattach`, which resumes the same session. */
-  update(parameters: ConnectionParameters, reattach: boolean): Promise<void> {
-    if (reattach) this.#attempts.interrupt(interrupted());
-    return this.#mutex.run(async () => {
-      if (reattach) await this.#end();
-      this.#parameters = parameters;
-      if (this.#attachment !== null) await this.#applySubscriptions(this.#attachment);
-      else if (reattach && this.#session.status.wanted) await this.#attach(this.#attempts.signal);
-    });
+  /** Takes new parameters. Resolves when the broker has followed as far as it will; how far, the state tells. */
+  async update(parameters: ConnectionParameters, { reattach, subscriptions }: Consequences): Promise<void> {
+    this.#parameters = parameters;
+    if (reattach) await this.#reattach();
+    else if (subscriptions) await this.#network.follow();
   }
 
   /**
@@ -183,13 +194,8 @@ export class Connection {
    * detached, and they wait for the next attach.
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
-    return this.#mutex.run(async () => {
-      this.#parameters = parameters;
-      if (this.#attachment === null) return false;
-      for (const filter of filters) this.#session.table.forget(filter);
-      await this.#applySubscriptions(this.#attachment);
-      return true;
-    });
+    this.#parameters = parameters;
+    return this.#network.follow(filters);
   }
 
   /** Why nothing can be published; null when it can, be it that the broker is to be reached first. */
@@ -226,21 +232,21 @@ export class Connection {
   }
 
   /**
-   * Ends for good; with `discard` the broker forgets the session. False when it could not be reached for that. The lease
-   * is kept: `release` it when the store knows.
+   * Ends for good; with `discard` the broker forgets the session, unless that is another client's by now. The lease is
+   * kept: `release` it when the store knows. Another call ends an attempt to discard.
    */
-  finish(ending: Ending, discard: boolean, why: Problem): Promise<boolean> {
+  finish(ending: Ending, discard: boolean, why: Problem): Promise<Discarded> {
     this.#finished = why;
     this.#outbox.end();
-    this.#attempts.interrupt(interrupted());
     this.#wayBack.end();
-    return this.#mutex.run(async () => {
-      const persistent = discard && isPersistent(this.#parameters) && this.#session.generation > 0;
-      const byDisconnect = this.#attachment !== null && this.#parameters.protocolVersion === '5.0';
-      await this.#end(byDisconnect && persistent ? { ...ending, sessionExpiryInterval: 0 } : ending);
+    return this.#network.instead(why, async (signal) => {
+      const kept = discard && this.#session.outlivesConnection && !this.#wayBack.isTakenOver;
+      const byDisconnect = kept && this.#parameters.protocolVersion === '5.0';
+      const told = await this.#network.end(byDisconnect ? { ...ending, sessionExpiryInterval: 0 } : ending);
       this.#outbound.stop(why);
       await this.#outbox.idle();
-      return !persistent || byDisconnect || discardSession(this.#parameters, this.#profile(), this.#deps.dialer);
+      if (!kept || (byDisconnect && told)) return 'discarded';
+      return discardSession(this.#parameters, this.#profile(), this.#deps.dialer, signal);
     });
   }
 
@@ -262,15 +268,8 @@ export class Connection {
   leaseLost(): void {
     if (this.lease === null) return;
     this.#session.lose();
-    this.#attempts.interrupt(notOwner());
-    this.#abandon();
+    this.#network.abandon(notOwner());
     this.#wayBack.leaseLost();
-  }
-
-  /** How the attempt ends shows in the state; what waits for it has its own deadline. */
-  #attachIfParked(): void {
-    const { state } = this.#session.status;
-    if (state === 'parked' || this.lease === null) this.#attempt().catch(() => undefined);
   }
 
   #isWanted(): boolean {
@@ -278,51 +277,32 @@ export class Connection {
     return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
   }
 
-  async #attempt(): Promise<void> {
-    // What is attached needs no turn, only the end of what is being changed.
-    if (!this.#attempts.isUnderWay && this.#isAttached()) await this.#mutex.run(() => Promise.resolve());
-    if (this.#attempts.isUnderWay || !this.#isAttached()) {
-      await this.#attempts.join(brokerIdentity(this.#parameters));
-    }
+  /** How the attempt ends shows in the state; who publishes has a deadline of their own. */
+  #attachIfParked(): void {
+    const { state } = this.#session.status;
+    if (state === 'parked' || this.lease === null) this.#network.make().catch(() => undefined);
   }
 
-  #isAttached(): boolean {
-    return this.#attachment?.link.alive === true;
+  async #settle(): Promise<void> {
+    if (this.#finished !== null || this.#network.exists || this.lease === null) return;
+    if (this.#isWanted()) this.#wayBack.tryNow();
+    else await this.#session.release();
   }
 
-  async #attach(signal: AbortSignal): Promise<void> {
-    if (this.#finished !== null) throw this.#finished;
-    if (this.#isAttached()) return;
-    signal.throwIfAborted();
-    this.#wayBack.cancel();
-    try {
-      await this.#own();
-      this.#session.set({ wanted: true });
-      if (this.#session.status.state !== 'offline') this.#session.setState('connecting', null);
-      await openAttachment({
-        parameters: this.#parameters,
-        profile: this.#profile(),
-        deps: this.#deps,
-        session: this.#session,
-        limits: () => this.#parameters.queue,
-        outbound: this.#outbound,
-        identifiers: this.#identifiers,
-        signal,
-        onStoreFailure: (error) => this.#onStoreFailure(error),
-        onConnected: (attachment) => {
-          this.#attachment = attachment;
-        },
-        onLost: (end, connectedAt) => {
-          this.#attachment = null;
-          this.#outbox.close();
-          this.#wayBack.lost(end, connectedAt);
-        },
-      });
-      this.#openOutbox();
-    } catch (error) {
-      this.#attachment = null;
-      throw await this.#wayBack.failed(signal.aborted ? signal.reason : error);
-    }
+  /** Ends the network connection and attaches again with other parameters, unless it rests for another reason than they. */
+  async #reattach(): Promise<void> {
+    const attaches = await this.#network.instead(
+      interrupted(),
+      async () => {
+        await this.#network.end();
+        const { wanted, state } = this.#session.status;
+        if (!wanted || this.#finished !== null || this.#wayBack.isTakenOver) return false;
+        if (state !== 'offline') this.#session.setState('connecting', null);
+        return true;
+      },
+      { anew: true },
+    );
+    if (attaches) await this.#network.makeInTime();
   }
 
   /**
@@ -334,39 +314,6 @@ export class Connection {
     if (record === null) return;
     this.#parameters = this.#deps.readParameters(record);
     this.#outbound.forgetFlights();
-  }
-
-  /** Not before the store knows which exchanges never were any: those messages come before all others. */
-  #openOutbox(): void {
-    const attachment = this.#attachment;
-    const open = () => {
-      if (attachment !== null && this.#attachment === attachment) this.#outbox.open();
-    };
-    this.#outbound.exchangesForgotten().then(open, open);
-  }
-
-  async #applySubscriptions(attachment: Attachment): Promise<void> {
-    const { signal } = this.#attempts;
-    try {
-      await applySubscriptions(attachment, { parameters: this.#parameters, session: this.#session, signal });
-    } catch (error) {
-      throw problemOfFailure(error, this.#parameters.protocolVersion);
-    }
-  }
-
-  async #end(ending: Ending = {}): Promise<void> {
-    const attachment = this.#attachment;
-    this.#outbox.close();
-    // Its loss while it is being ended is no loss.
-    this.#attachment = null;
-    await attachment?.end(ending);
-  }
-
-  /** With DISCONNECT: a store that fails is no reason to publish the Will. */
-  #abandon(): void {
-    this.#outbox.close();
-    this.#attachment?.abandon();
-    this.#attachment = null;
   }
 
   #profile() {
@@ -381,7 +328,7 @@ export class Connection {
       return;
     }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
-    this.#abandon();
+    this.#network.abandon();
     this.#wayBack.storeFailed(error);
   }
 }

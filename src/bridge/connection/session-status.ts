@@ -18,6 +18,11 @@ export interface SessionStatus {
   connack: Connack | null;
   /** The protocol version that the session is spoken in; null before the first CONNACK. */
   protocolVersion: ProtocolVersion | null;
+  /**
+   * Seconds that the broker keeps the session after the network connection: what both ends said last, at DISCONNECT too.
+   * 3.x: zero or for ever. Null before the first CONNACK.
+   */
+  sessionExpiry: number | null;
   /** Whether the Connection is to be attached: false after `detach`. */
   wanted: boolean;
   granted: GrantedSubscription[];
@@ -30,6 +35,7 @@ export function initialStatus(now: number): SessionStatus {
     reason: null,
     connack: null,
     protocolVersion: null,
+    sessionExpiry: null,
     wanted: true,
     granted: [],
   };

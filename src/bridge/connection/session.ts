@@ -34,6 +34,11 @@ export class Session {
     return this.#table;
   }
 
+  /** Whether the broker keeps, or kept, the session when the network connection ends. */
+  get outlivesConnection(): boolean {
+    return this.#generation > 0 && this.#status.sessionExpiry !== 0;
+  }
+
   /** The right to write; throws `not-owner` without a lease. */
   fence(): Fence {
     if (this.#lease === null) throw notOwner();
@@ -108,7 +113,7 @@ export class Session {
     this.#status.reason = reason;
   }
 
-  set(change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion'>>): void {
+  set(change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion' | 'sessionExpiry'>>): void {
     Object.assign(this.#status, change);
   }
 

@@ -8,6 +8,7 @@ import type { LinkEnd } from '../link/link-end.ts';
 import {
   isWorthRetrying,
   notOwner,
+  problemOf,
   problemOfEnd,
   problemOfFailure,
   stateReason,
@@ -34,6 +35,10 @@ export interface WayBackOptions {
   onStoreFailure: (error: unknown) => void;
 }
 
+/** The reason's code, for as long as another client has the ClientID: in the state `takenOver`, and before a reclaim. */
+const TAKEN_OVER = 'taken-over';
+const ANOTHER_CLIENT = 'Another client uses this ClientID';
+
 /**
  * What becomes of a Connection that could not attach, or was lost: its state says why, and it tries again by itself
  * (`offline`) or rests until somebody attaches it (`refused`, `takenOver`).
@@ -50,6 +55,12 @@ export class WayBack {
     this.#options = options;
     this.#session = options.session;
     this.#retry = new Retry(options.attempt);
+  }
+
+  /** Whether another client has the ClientID now, and with it the session. */
+  get isTakenOver(): boolean {
+    const { state, reason } = this.#session.status;
+    return state === 'takenOver' || reason?.code === TAKEN_OVER;
   }
 
   /** Tries at once, but for a ClientID that is left to another client for now. */
@@ -74,9 +85,10 @@ export class WayBack {
     this.#takeovers.forget();
   }
 
-  /** An attempt to attach failed. Answers the problem for who waits for it. */
+  /** An attempt to attach failed by itself. Answers the problem for who waits for it. */
   async failed(error: unknown): Promise<Problem> {
     const problem = problemOfFailure(error, this.#version);
+    if (this.#ended) return problem;
     const { key, log, outbound, leaseTtlMs } = this.#options;
     if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
     if (problem.type === 'not-owner') {
@@ -85,7 +97,7 @@ export class WayBack {
       // The lease of an owner that died ends soon.
       this.#retryLater(leaseTtlMs / 2);
     } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {
-      await this.#takenOver(stateReason(problem));
+      await this.#takenOver(takenOver(problem));
     } else if (isWorthRetrying(error, this.#version)) {
       this.#session.setState('offline', stateReason(problem));
       this.#saveInBackground();
@@ -101,11 +113,13 @@ export class WayBack {
     const { key, log, whileDetached, onStoreFailure } = this.#options;
     log.warn({ key, kind: end.kind, reasonCode: end.reasonCode }, 'connection lost');
     this.#retry.lived(Date.now() - connectedAt);
-    const reason = stateReason(problemOfEnd(end, this.#version));
-    this.#session.setState('offline', reason);
+    const problem = problemOfEnd(end, this.#version);
     if (this.#isTakeover(end, connectedAt)) {
+      const reason = takenOver(problem);
+      this.#session.setState('offline', reason);
       whileDetached(() => this.#takenOver(reason)).catch(onStoreFailure);
     } else {
+      this.#session.setState('offline', stateReason(problem));
       this.#saveInBackground();
       this.#retryLater();
     }
@@ -140,20 +154,20 @@ export class WayBack {
   }
 
   /** An outsider has the ClientID, unless another instance had the lease meanwhile: then it was a hand-over. */
-  async #takenOver(lost: StateReason): Promise<void> {
+  async #takenOver(reason: StateReason): Promise<void> {
     const { leaseTtlMs, parameters } = this.#options;
-    const isOurs = await this.#session.acquire().then(
-      (record) => record === null,
-      () => false,
-    );
-    if (!isOurs) {
+    const handedOver = await this.#session
+      .acquire()
+      .then((record) => (record === null ? null : notOwner()))
+      .catch(problemOf);
+    if (handedOver !== null) {
+      this.#session.setState('offline', stateReason(handedOver));
       this.#retryLater(leaseTtlMs / 2);
       return;
     }
-    const reason = { ...lost, code: 'taken-over' };
     const wait = parameters().onTakeover === 'reclaim' ? this.#takeovers.nextReclaimMs() : null;
     if (wait === null) {
-      await this.#rest('takenOver', reason);
+      await this.#rest('takenOver', { ...reason, detail: `${ANOTHER_CLIENT}; attach takes it back` });
       return;
     }
     this.#session.setState('offline', reason);
@@ -181,4 +195,8 @@ export class WayBack {
   #retryLater(atMostMs?: number): void {
     if (!this.#ended) this.#retry.backOff(atMostMs);
   }
+}
+
+function takenOver(problem: Problem): StateReason {
+  return { ...stateReason(problem), code: TAKEN_OVER, detail: ANOTHER_CLIENT };
 }

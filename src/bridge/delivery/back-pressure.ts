@@ -1,28 +1,37 @@
 import type { FlowControl } from '../link/packet-splitter.ts';
 
-/** What may wait to be stored before the bridge stops reading, so that a burst is not dropped. */
-const HIGH_WATER = { messages: 4_096, bytes: 16 * 1024 * 1024 };
-/** How long that may last: behind what is not read are PINGRESP and the acknowledgements of the caller's publishes. */
-const PATIENCE_MS = 1_000;
-/** What may wait in all: above, nothing is read any more. A broker that keeps to the Receive Maximum stays below. */
-const LIMIT = { messages: 65_536, bytes: 64 * 1024 * 1024 };
+/** What waits to be stored: messages, and bytes of their packets. */
+interface Amount {
+  readonly messages: number;
+  readonly bytes: number;
+}
 
-/**
- * Bounds the memory of one inbound flow. Above the high-water mark reading pauses for a while; a store that is still
- * behind then is slow, and from there on QoS 0 is dropped, counted, and the rest is read until the limit.
- */
+const MIB = 1024 * 1024;
+/** Above it reading pauses, so that TCP slows the broker down, until half of it is left. */
+const HIGH_WATER: Amount = { messages: 4_096, bytes: 16 * MIB };
+/** Below it the store has caught up. */
+const LOW_WATER: Amount = { messages: 512, bytes: 2 * MIB };
+/** How long that may go on until reading pauses no more: behind it are PINGRESP and the acknowledgements of publishes. */
+const PATIENCE_MS = 1_000;
+/** Above it QoS 0 is dropped. A burst is not: it must not be lost while a store that is well works through it. */
+const QOS_0_LIMIT: Amount = { messages: 32_768, bytes: 32 * MIB };
+/** Above it nothing is read. A broker that keeps to a Receive Maximum does not get there, but with large messages. */
+const LIMIT: Amount = { messages: 65_536, bytes: 64 * MIB };
+
+/** Bounds the memory of one inbound flow. A store that has not caught up in time is slow, until it has. */
 export class BackPressure {
   #flow: FlowControl | null = null;
   #messages = 0;
   #bytes = 0;
   #paused = false;
-  #impatient = false;
+  #isSlow = false;
+  #stopped = false;
   #dropped = 0;
   #patience: NodeJS.Timeout | undefined;
 
   /** Whether a QoS 0 message is taken; `drop` counts one that is not. */
   admitsQoS0(): boolean {
-    return !(this.#impatient && isAbove(HIGH_WATER, this.#messages, this.#bytes));
+    return !this.#isAbove(QOS_0_LIMIT);
   }
 
   add(bytes: number): void {
@@ -36,9 +45,8 @@ export class BackPressure {
     this.apply();
   }
 
-  /** Counts a message that was dropped. */
-  drop(): void {
-    this.#dropped += 1;
+  drop(messages = 1): void {
+    this.#dropped += messages;
   }
 
   /** How many were dropped since the last call. */
@@ -50,32 +58,36 @@ export class BackPressure {
 
   /** Pauses or resumes reading, as far as it is known what to pause. */
   apply(flow: FlowControl | null = this.#flow): void {
+    if (this.#stopped) return;
     this.#flow = flow;
-    const full = isAbove(this.#impatient ? LIMIT : HIGH_WATER, this.#messages, this.#bytes);
-    if (full) this.#pause();
-    else if (!isAbove(HIGH_WATER, this.#messages * 2, this.#bytes * 2)) this.#relax();
-    else if (this.#impatient) this.#resume();
+    if (!this.#isAbove(LOW_WATER)) this.#catchUp();
+    if (this.#isAbove(this.#isSlow ? LIMIT : HIGH_WATER)) this.#pause();
+    else if (this.#isSlow || !this.#isAbove(HIGH_WATER, 0.5)) this.#resume();
   }
 
+  /** Nothing is stored any more. What still comes is read, so that the end of the network connection is seen. */
   stop(): void {
+    this.#stopped = true;
+    this.#catchUp();
+    this.#resume();
+  }
+
+  #catchUp(): void {
     clearTimeout(this.#patience);
+    this.#patience = undefined;
+    this.#isSlow = false;
   }
 
   #pause(): void {
+    if (!this.#isSlow) this.#patience ??= setTimeout(() => this.#loseHope(), PATIENCE_MS);
     if (this.#paused) return;
     this.#paused = true;
     this.#flow?.pauseReading();
-    if (this.#impatient) return;
-    this.#patience = setTimeout(() => {
-      this.#impatient = true;
-      this.apply();
-    }, PATIENCE_MS);
   }
 
-  #relax(): void {
-    clearTimeout(this.#patience);
-    this.#impatient = false;
-    this.#resume();
+  #loseHope(): void {
+    this.#isSlow = true;
+    this.apply();
   }
 
   #resume(): void {
@@ -83,8 +95,8 @@ export class BackPressure {
     this.#paused = false;
     this.#flow?.resumeReading();
   }
-}
 
-function isAbove(mark: { messages: number; bytes: number }, messages: number, bytes: number): boolean {
-  return messages > mark.messages || bytes > mark.bytes;
+  #isAbove({ messages, bytes }: Amount, share = 1): boolean {
+    return this.#messages > messages * share || this.#bytes > bytes * share;
+  }
 }

@@ -1,7 +1,7 @@
 /**
  * Collects items while a group is being worked on and then takes all that came meanwhile (up to a bound) as the next
  * group: at low load a group of one without delay, at high load as large as the work is slow. Groups keep the order.
- * The first failure stops it for good; what was not done by then is dropped.
+ * The first failure stops it for good; what was not done by then is dropped. Once stopped, it tells of no failure.
  */
 export class GroupWorker<Item> {
   readonly #work: (group: Item[]) => Promise<void>;
@@ -57,6 +57,8 @@ export class GroupWorker<Item> {
         await this.#work(group);
       }
     } catch (error) {
+      // Whoever stopped it knows already: one outage is one failure, however many groups it hits.
+      if (this.#stopped) return;
       this.stop();
       this.#onFailure(error);
     } finally {

@@ -9,13 +9,14 @@ import { GroupWorker } from './group-worker.ts';
 
 /** In one commit: large enough that the commit's cost is spread, small enough to answer soon. */
 const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
-/** How often a full queue that holds is asked whether it has room again. */
+/** How often a queue that holds is looked at: whoever makes room may be another instance. */
 const HOLD_INTERVAL_MS = 250;
 
 interface Step {
   entries: InboundEntry[];
   /** What to answer once the entry is committed; nothing at QoS 0. */
   ack: { command: AckCommand; packetId: number } | null;
+  /** Of the packet. */
   bytes: number;
 }
 
@@ -29,6 +30,8 @@ export interface InboundOptions {
   sessionMayBeNew: boolean;
   /** The store failed: the connection must be closed, so that the broker sends again what was not acknowledged. */
   onFailure: (error: unknown) => void;
+  /** The queue is full and holds, or takes messages again. */
+  onHold: (held: boolean) => void;
 }
 
 /**
@@ -44,7 +47,7 @@ export class Inbound {
   readonly #stopping = new AbortController();
   #link: MqttLink | null = null;
   #generation = 0;
-  /** The queue is full and holds: nothing is acknowledged until a reader makes room. */
+  /** The queue is full: nothing is acknowledged until there is room. */
   #held = false;
 
   constructor(options: InboundOptions) {
@@ -83,9 +86,10 @@ export class Inbound {
     this.#backPressure.apply(flow);
   }
 
-  /** Resolves when all that was taken is stored and acknowledged, or waits for a reader to make room. */
-  idle(): Promise<void> {
-    return this.#held ? Promise.resolve() : this.#worker.idle();
+  /** Resolves when all that was taken is stored and acknowledged, or waits for room in the queue. */
+  async idle(): Promise<void> {
+    if (!this.#held) await this.#worker.idle();
+    await this.#countDropped().catch(() => undefined);
   }
 
   /** The network connection is gone: what is not yet being stored is left for the broker to send again. */
@@ -94,6 +98,7 @@ export class Inbound {
     this.#worker.stop();
     this.#backPressure.stop();
     this.#link = null;
+    this.#countDropped().catch(() => undefined);
   }
 
   #toStep(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): Step {
@@ -102,7 +107,7 @@ export class Inbound {
       return { entries: [{ kind: 'release', packetId }], ack: { command: 'pubcomp', packetId }, bytes: 0 };
     }
     const message = toIncomingMessage(packet, Date.now(), { maxPayload: this.#options.maxPayload, cut });
-    const bytes = message.payload.length + message.topic.length;
+    const bytes = packet.length ?? 0;
     switch (message.qos) {
       case 0:
         return { entries: [{ kind: 'message', message }], ack: null, bytes };
@@ -121,16 +126,13 @@ export class Inbound {
 
   async #commit(group: Step[]): Promise<void> {
     let rest = group;
-    while (rest.length > 0) {
+    do {
       const done = await this.#append(rest);
       this.#settle(rest.slice(0, done));
-      rest = this.#unlessDropped(rest.slice(done));
-      this.#held = rest.length > 0;
-      if (!this.#held) break;
-      await sleep(HOLD_INTERVAL_MS, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      if (this.#stopping.signal.aborted) return;
-    }
-    await this.#countDropped();
+      rest = this.#dropQoS0(rest.slice(done));
+      this.#hold(rest.length > 0);
+      await this.#countDropped();
+    } while (await this.#roomFor(rest[0]));
   }
 
   /** Stores from the front; answers how many steps are done. All, unless the queue is full and holds. */
@@ -153,12 +155,35 @@ export class Inbound {
     if (acks.length > 0) this.#link?.write(encodeAcks(acks));
   }
 
-  /** QoS 0 has no acknowledgement to hold back. */
-  #unlessDropped(steps: Step[]): Step[] {
+  /** There is no acknowledgement to hold back. */
+  #dropQoS0(steps: readonly Step[]): Step[] {
     const dropped = steps.filter(({ ack }) => ack === null);
     this.#backPressure.remove(dropped.length, sum(dropped));
-    for (const _ of dropped) this.#backPressure.drop();
+    this.#backPressure.drop(dropped.length);
     return steps.filter(({ ack }) => ack !== null);
+  }
+
+  #hold(held: boolean): void {
+    if (held === this.#held || this.#stopping.signal.aborted) return;
+    this.#held = held;
+    this.#options.onHold(held);
+  }
+
+  /** Waits until the queue may take that step; false when there is none, or when stopped. */
+  async #roomFor(step: Step | undefined): Promise<boolean> {
+    const { store, fence, limits } = this.#options;
+    const { signal } = this.#stopping;
+    while (step !== undefined && !signal.aborted) {
+      await sleep(HOLD_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return false;
+      await this.#countDropped();
+      // Reading is cheap; an append that takes nothing would be a write each time.
+      const { depth, bytes } = await store.queues.stats(fence.key);
+      const { overflow, maxMessages, maxBytes } = limits();
+      const mayFit = depth < maxMessages && bytes + leastSize(step) <= maxBytes;
+      if (overflow !== 'hold' || depth === 0 || mayFit) return !signal.aborted;
+    }
+    return false;
   }
 
   async #countDropped(): Promise<void> {
@@ -169,4 +194,9 @@ export class Inbound {
 
 function sum(steps: readonly Step[]): number {
   return steps.reduce((bytes, step) => bytes + step.bytes, 0);
+}
+
+/** Bytes that a step takes in the queue, or fewer: stores add some of their own. */
+function leastSize({ entries }: Step): number {
+  return entries.reduce((bytes, entry) => bytes + (entry.kind === 'message' ? entry.message.payload.length : 0), 0);
 }

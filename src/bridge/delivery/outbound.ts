@@ -1,7 +1,7 @@
 import { Problem } from '../../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
 import { PROTOCOLS } from '../../mqtt/protocol-version.ts';
-import { notOwner, problemOf } from '../link/link-problems.ts';
+import { notOwner, problemOf, storeProblem } from '../link/link-problems.ts';
 import type { MqttLink } from '../link/mqtt-link.ts';
 import { encodePublish } from '../link/packets.ts';
 import { refusalByLimits, type ServerLimits } from '../link/server-limits.ts';
@@ -16,7 +16,10 @@ const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 const MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024;
 const MAX_GROUP = 512;
 
-export type OutboundOptions = Omit<InFlightOptions, 'onLanded'>;
+export interface OutboundOptions extends Omit<InFlightOptions, 'onLanded'> {
+  /** Whether it is the store that keeps the Connection from being online. */
+  isStoreDown?: () => boolean;
+}
 
 /** What a new network connection found. */
 export interface OutboundSession extends FlightSession {
@@ -58,7 +61,7 @@ export class Outbound {
 
   /**
    * Resolves after the acknowledgement that the QoS asks for (QoS 0: once handed to a live transport). Rejects with a
-   * `Problem`: `broker-unreachable` when nothing was sent, `outcome-unknown` when it was sent and not acknowledged.
+   * `Problem`: `broker-unreachable` or `store-unavailable` when nothing was sent, `outcome-unknown` when it was sent and not acknowledged.
    * The outcome of a `kept` one at QoS 2 is recorded by then, unless the deadline came first.
    */
   publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
@@ -181,6 +184,7 @@ export class Outbound {
 
   async #recordThenWrite(group: readonly Admitted[]): Promise<void> {
     const flights = group.map(({ flight }) => flight).filter((flight) => flight !== null);
+    const link = this.#link;
     this.#recording = true;
     try {
       await this.#inFlight.record(flights.filter(({ qos }) => qos === 2));
@@ -189,7 +193,8 @@ export class Outbound {
       this.#inFlight.cancel(flights);
       const problem = problemOf(error);
       for (const { waiting } of group) waiting.reject(problem);
-      this.#options.onFailure(error);
+      // A network connection that is gone, or came since, is not to be ended for it.
+      if (link === this.#link) this.#options.onFailure(error);
     } finally {
       this.#recording = false;
       this.#schedule();
@@ -217,8 +222,11 @@ export class Outbound {
 
   #lateness(waiting: WaitingPublish): Problem {
     if (this.#inFlight.has(waiting)) return outcomeUnknown('The message was sent and not acknowledged in time');
-    return this.#link?.alive
-      ? new Problem('no-answer', { detail: 'The message was not sent in time: others wait before it' })
+    if (this.#link?.alive) {
+      return new Problem('no-answer', { detail: 'The message was not sent in time: others wait before it' });
+    }
+    return this.#options.isStoreDown?.() === true
+      ? storeProblem('nothing was sent')
       : new Problem('broker-unreachable', { detail: 'The broker could not be reached in time; nothing was sent' });
   }
 

@@ -1,4 +1,4 @@
-import { type BrokerAddress, formatAddress } from './address.ts';
+import { type BrokerAddress, formatAddress } from '../transports/address.ts';
 
 /** How long an address that failed comes after the others. */
 const FAILED_FOR_MS = 30_000;

@@ -25,7 +25,7 @@ function oneStep(method: string, data: Buffer | undefined): Authentication {
       Promise.reject(
         new Error(
           `The broker goes on with the authentication method "${method}", of which the bridge sends the first step only; ` +
-            `it leads the exchange of ${SCRAM_SHA_256}`,
+            `the bridge leads only the exchange of ${SCRAM_SHA_256}`,
         ),
       ),
     complete: () => undefined,

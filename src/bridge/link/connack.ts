@@ -23,7 +23,7 @@ export function toConnack(packet: IConnackPacket, version: ProtocolVersion): Con
 
 /** Why a CONNACK that accepts cannot be: the connection must be closed then. */
 export function connackFault(
-  { sessionPresent, properties }: IConnackPacket,
+  { sessionPresent, length = 0 }: IConnackPacket,
   { clean, protocolLevel }: { clean: boolean; protocolLevel: number },
 ): LinkEnd | null {
   // The flag's bit is reserved in 3.1.
@@ -33,8 +33,6 @@ export function connackFault(
       detail: 'CONNACK says Session Present although a clean start was asked for [MQTT-3.2.2-2]',
     };
   }
-  if (properties?.receiveMaximum === 0) {
-    return { kind: 'protocol', detail: 'CONNACK has a Receive Maximum of 0 [MQTT 5.0 §3.2.2.3.3]' };
-  }
+  if (length < 2) return { kind: 'protocol', detail: 'CONNACK has no reason code [MQTT 5.0 §3.2.2.2]' };
   return null;
 }

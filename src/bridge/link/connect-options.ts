@@ -5,7 +5,7 @@ import { encodePayload } from '../../mqtt/payload.ts';
 import { PROTOCOLS } from '../../mqtt/protocol-version.ts';
 import type { ConnectionParameters, Password, Will } from '../../schemas/connection.ts';
 import type { BrokerProfile } from '../dependencies.ts';
-import { formatAddress, parseAddress } from './address.ts';
+import { formatAddress, parseAddress } from '../transports/address.ts';
 import type { AuthenticationOptions } from './authentication.ts';
 import type { ConnectOptions } from './mqtt-client.ts';
 import { packetUserProperties, toPacketProperties } from './packets.ts';

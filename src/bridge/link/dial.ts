@@ -1,4 +1,6 @@
-import { type BrokerAddress, formatAddress } from './address.ts';
+import { isTransientRefusal } from '../../mqtt/reason-codes.ts';
+import { type BrokerAddress, formatAddress } from '../transports/address.ts';
+import { TlsContexts } from '../transports/tls-contexts.ts';
 import { AddressMemory } from './address-memory.ts';
 import { type LinkEnd, LinkError } from './link-end.ts';
 import type { ConnectOptions } from './mqtt-client.ts';
@@ -18,11 +20,15 @@ export const NO_HANDLERS: LinkHandlers = {
 const MAX_HOPS = 3;
 
 /** What may be the fault of the address, and not of what the client is or says. */
-const ADDRESS_FAILED: ReadonlySet<LinkEnd['kind']> = new Set(['unreachable', 'timeout', 'closed', 'protocol']);
+function isFaultOfAddress({ kind, reasonCode = 0 }: LinkEnd, { protocolLevel }: ConnectOptions): boolean {
+  if (kind === 'refused') return isTransientRefusal(reasonCode, protocolLevel === 5 ? '5.0' : '3.1.1');
+  return kind === 'unreachable' || kind === 'timeout' || kind === 'closed' || kind === 'protocol';
+}
 
 /** Opens network connections to brokers: finds the address that answers, and remembers what it met. One per process. */
 export class Dialer {
   readonly #memory = new AddressMemory();
+  readonly #contexts = new TlsContexts();
   readonly #isUrlAllowed: (url: string) => boolean;
 
   /** `isUrlAllowed`: whether a broker may send a client to this URL. */
@@ -54,7 +60,7 @@ export class Dialer {
       };
       try {
         const link = await MqttLink.connect(
-          { ...options, connectTimeoutMs },
+          { ...options, connectTimeoutMs, contexts: this.#contexts },
           identifiers,
           { ...handlers, onClose },
           signal,
@@ -66,13 +72,14 @@ export class Dialer {
         // Where a broker sends a client is not what a caller did wrong: then what that broker said stands.
         if (error.end.kind !== 'forbidden' || isOwn(options.target.address, addresses)) failure = error;
         if (signal?.aborted) break;
-        if (ADDRESS_FAILED.has(error.end.kind)) this.#memory.failed(options.target.address);
+        const goOn = isFaultOfAddress(error.end, options);
+        if (goOn) this.#memory.failed(options.target.address);
         const elsewhere = hops < MAX_HOPS ? this.#elsewhere(options, error.end, addresses) : [];
         if (elsewhere.length > 0) {
           hops += 1;
           candidates.unshift(...this.#inOrder(elsewhere, addresses));
-          // A CONNACK is the broker's word, whichever of its addresses said it.
-        } else if (error.end.kind === 'refused') break;
+          // A CONNACK that time will not mend is the broker's word, whichever of its addresses said it.
+        } else if (error.end.kind === 'refused' && !goOn) break;
       }
     }
     throw failure;
@@ -116,9 +123,10 @@ export class Dialer {
     return [...elsewhere, options];
   }
 
-  /** Credentials go to no address that neither the operator nor, within what he allows, a caller has named. */
+  /** The operator's credentials go to the addresses of their profile only, a caller's to what a caller may name. */
   #isAllowed(address: BrokerAddress, own: readonly ConnectOptions[]): boolean {
-    return isOwn(address, own) || this.#isUrlAllowed(formatAddress(address));
+    const fromCaller = own.some(({ target }) => target.fromCaller);
+    return isOwn(address, own) || (fromCaller && this.#isUrlAllowed(formatAddress(address)));
   }
 }
 

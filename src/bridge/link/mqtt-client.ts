@@ -7,6 +7,7 @@ import type { Authentication, AuthenticationOptions } from './authentication.ts'
 import { describeClientError, describeDisconnect } from './broker-ends.ts';
 import { connackFault } from './connack.ts';
 import type { LinkEnd } from './link-end.ts';
+import { packetFault } from './packet-faults.ts';
 
 /** What CONNECT says, in the wire's own terms. */
 export interface ConnectOptions {
@@ -56,6 +57,12 @@ export function startClient(
   let connack: IConnackPacket | undefined;
   // Handlers are attached in the same turn as the connection is begun: packets may follow CONNACK at once (MJ#1124).
   client.on('packetreceive', (packet: Packet) => {
+    const fault = packetFault(packet);
+    if (fault !== null) {
+      // The library goes on with the packet, whose properties may be of any type: it is left with none of them.
+      handlers.onEnd({ kind: 'protocol', detail: `The broker sent ${fault}` });
+      if ('properties' in packet) delete packet.properties;
+    }
     if (packet.cmd === 'disconnect') handlers.onEnd(describeDisconnect(packet));
     if (packet.cmd !== 'connack') return;
     connack = packet;

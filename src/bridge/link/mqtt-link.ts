@@ -1,14 +1,20 @@
 import type { IConnackPacket } from 'mqtt-packet';
 import { openTransport } from '../transports/index.ts';
+import type { TlsContexts } from '../transports/tls-contexts.ts';
 import { startAuthentication } from './authentication-methods.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { closedBeforeConnack, type LinkEnd, LinkError } from './link-end.ts';
 import { type ConnectOptions, startClient } from './mqtt-client.ts';
+import { packetFault } from './packet-faults.ts';
 import type { PacketIdentifiers } from './packet-identifiers.ts';
 import { type FlowControl, type FlowPacket, type OwnPacket, PacketSplitter } from './packet-splitter.ts';
-import { encodeDisconnect, PINGREQ, protocolErrorOf, withoutUserName } from './packets.ts';
+import { encodeDisconnect, PINGREQ, withoutUserName } from './packets.ts';
 import { Subscribing, type SubscriptionEntry } from './subscribing.ts';
 import { describeTransportError } from './transport-errors.ts';
+
+export interface LinkOptions extends ConnectOptions {
+  contexts: TlsContexts;
+}
 
 export interface LinkHandlers {
   /** A packet of the message flow. May be called before `connect` resolves: brokers send at once after CONNACK. */
@@ -41,8 +47,8 @@ export class MqttLink {
   #closed = false;
   #ending = false;
 
-  private constructor(options: ConnectOptions, identifiers: PacketIdentifiers, handlers: LinkHandlers) {
-    const { protocolLevel, target, maxPayload, properties, username, password } = options;
+  private constructor(options: LinkOptions, identifiers: PacketIdentifiers, handlers: LinkHandlers) {
+    const { protocolLevel, target, contexts, maxPayload, properties, username, password } = options;
     this.#options = options;
     this.#handlers = handlers;
     this.#subscribing = new Subscribing({
@@ -54,7 +60,7 @@ export class MqttLink {
     const maximumPacketSize = properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
     const lonePassword = username === undefined && password !== undefined;
     this.#splitter = new PacketSplitter(
-      openTransport(target),
+      openTransport(target, contexts),
       {
         protocolLevel,
         limits: { maxPayload, maximumPacketSize },
@@ -79,7 +85,7 @@ export class MqttLink {
 
   /** Resolves after a CONNACK that accepts; rejects with `LinkError` otherwise, or when aborted, with nothing left open. */
   static connect(
-    options: ConnectOptions,
+    options: LinkOptions,
     identifiers: PacketIdentifiers,
     handlers: LinkHandlers,
     signal?: AbortSignal,
@@ -193,14 +199,10 @@ export class MqttLink {
   }
 
   #take(packet: OwnPacket, cut: number): void {
-    if (packet.cmd === 'pingresp') return;
-    if (packet.cmd === 'suback' || packet.cmd === 'unsuback') {
-      this.#subscribing.onAck(packet);
-      return;
-    }
-    const fault = protocolErrorOf(packet);
-    if (fault === null) this.#handlers.onPacket(packet, cut);
-    else this.#fail({ kind: 'protocol', detail: `The broker sent ${fault}` });
+    const fault = packetFault(packet);
+    if (fault !== null) this.#fail({ kind: 'protocol', detail: `The broker sent ${fault}` });
+    else if (packet.cmd === 'suback' || packet.cmd === 'unsuback') this.#subscribing.onAck(packet);
+    else if (packet.cmd !== 'pingresp') this.#handlers.onPacket(packet, cut);
   }
 
   #fail(end: LinkEnd): void {

@@ -11,10 +11,12 @@ export type OwnPacket = FlowPacket | Extract<Packet, { cmd: 'suback' | 'unsuback
 /** Control packet types: PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP; SUBACK; UNSUBACK; PINGRESP. [MQTT 5.0 §2.1.2] */
 const OWN_TYPES: ReadonlySet<number> = new Set([3, 4, 5, 6, 7, 9, 11, 13]);
 
+/** How an HTTP server answers to CONNECT. */
+const HTTP = Buffer.from('HTTP/1.');
 const CONNACK = 2;
 const PUBLISH = 3;
-/** Room for a PUBLISH's topic and properties beside its payload. */
-const MAX_PUBLISH_OVERHEAD = 256 * 1024;
+/** Room for a packet's topic and properties, beside the payload of PUBLISH. */
+const MAX_OVERHEAD = 256 * 1024;
 
 export interface SplitterLimits {
   /** Bytes of a payload that are kept; the end of a longer one is cut off as it arrives. */
@@ -147,6 +149,10 @@ export class PacketSplitter extends Duplex implements FlowControl {
       const mine = OWN_TYPES.has(type);
       if (header === 'incomplete' || header === 'malformed' || mine !== runIsMine) endRun(at);
       runIsMine = mine;
+      if (!this.#connackPassed && bytes.subarray(at, at + HTTP.length).equals(HTTP)) {
+        this.#fail(new Error('it is an HTTP response: perhaps the port is one for ws or wss'));
+        return;
+      }
       if (header === 'malformed') {
         this.#fail(new Error('Remaining Length is longer than four bytes'));
         return;
@@ -159,7 +165,7 @@ export class PacketSplitter extends Duplex implements FlowControl {
       if (!this.#admits(type, mine, header)) return;
       this.#mine = mine;
       this.#remaining = header.remaining;
-      if (type === PUBLISH && header.remaining > this.#limits.maxPayload + MAX_PUBLISH_OVERHEAD) {
+      if (type === PUBLISH && header.remaining > this.#limits.maxPayload + MAX_OVERHEAD) {
         endRun(at);
         this.#long = { firstByte: bytes[at] ?? 0, kept: [], keptBytes: 0, cut: 0 };
         runStart = at + header.length;
@@ -173,16 +179,19 @@ export class PacketSplitter extends Duplex implements FlowControl {
   /** Whether a packet of that header may come now; ends the connection when not. */
   #admits(type: number, mine: boolean, { length, remaining }: FixedHeader): boolean {
     if (type === CONNACK) this.#connackPassed = true;
-    if (mine && !this.#connackPassed) this.#fail(new Error('A packet came before CONNACK [MQTT-3.2.0-1]'));
+    if (mine && !this.#connackPassed) this.#fail(new Error('It came before CONNACK [MQTT-3.2.0-1]'));
     if (length + remaining > this.#limits.maximumPacketSize) {
       this.#fail(new Error('A packet exceeds the Maximum Packet Size [MQTT-3.1.2-24]'));
+    }
+    if (type !== PUBLISH && remaining > MAX_OVERHEAD) {
+      this.#fail(new Error(`A packet other than PUBLISH has ${remaining} bytes`));
     }
     return !this.#failed;
   }
 
   /** Keeps the beginning of a PUBLISH that is too long, and hands it over as a shorter one once it is through. */
   #takeLong(long: LongPublish, part: Buffer): void {
-    const room = this.#limits.maxPayload + MAX_PUBLISH_OVERHEAD - long.keptBytes;
+    const room = this.#limits.maxPayload + MAX_OVERHEAD - long.keptBytes;
     const kept = part.subarray(0, Math.max(0, room));
     if (kept.length > 0) long.kept.push(Buffer.from(kept));
     long.keptBytes += kept.length;

@@ -1,7 +1,6 @@
 import { generate, type IPublishPacket } from 'mqtt-packet';
 import type { IncomingMessage, MessageProperties, OutgoingMessage, UserProperties } from '../../mqtt/message.ts';
 import { readHeader, writeHeader } from './fixed-header.ts';
-import type { FlowPacket } from './packet-splitter.ts';
 
 /** First bytes of the fixed headers; PUBREL's reserved flags are 0b0010. [MQTT-3.6.1-1] */
 const ACK_HEADER = { puback: 0x40, pubrec: 0x50, pubrel: 0x62, pubcomp: 0x70 } as const;
@@ -148,25 +147,4 @@ export function toPacketProperties(properties: MessageProperties): NonNullable<I
 function asBuffer(bytes: Uint8Array | string): Buffer {
   if (typeof bytes === 'string') return Buffer.from(bytes);
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** Those of PUBLISH that the packet library collects when they repeat, although that is a Protocol Error. */
-const SINGLE_PROPERTIES = [
-  'payloadFormatIndicator',
-  'messageExpiryInterval',
-  'contentType',
-  'responseTopic',
-  'correlationData',
-] as const;
-
-/** What makes an arrived packet of the message flow a Protocol Error; null for a sound one. */
-export function protocolErrorOf(packet: FlowPacket): string | null {
-  if (packet.cmd !== 'publish') return null;
-  // No Topic Alias is ever offered, so that an empty topic has no meaning. [MQTT-3.1.2-27]
-  if (packet.topic === '') return 'PUBLISH without a topic';
-  if (/[+#\0]/.test(packet.topic)) return 'PUBLISH with a wildcard or NUL in its topic [MQTT-3.3.2-2]';
-  if (packet.qos > 0 && !packet.messageId) return 'PUBLISH without a packet identifier [MQTT-2.2.1-4]';
-  const repeated = SINGLE_PROPERTIES.find((name) => Array.isArray(packet.properties?.[name]));
-  if (repeated !== undefined) return `PUBLISH with a repeated ${repeated} [MQTT 5.0 §3.3.2.3]`;
-  return null;
 }

@@ -1,4 +1,4 @@
-import { type BrokerAddress, parseAddress } from './address.ts';
+import { type BrokerAddress, parseAddress } from '../transports/address.ts';
 
 /** CONNACK and DISCONNECT: temporarily. */
 export const USE_ANOTHER_SERVER = 0x9c;

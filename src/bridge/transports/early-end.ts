@@ -1,14 +1,20 @@
 import type { Socket } from 'node:net';
+import type { Scheme } from './address.ts';
 
 /**
  * How far a network connection had come when it broke before the first byte of an answer: in the TLS handshake, or
- * waiting for that answer, over TLS or in the clear.
+ * waiting for that answer, to CONNECT or to the WebSocket handshake.
  */
-export type EarlyStage = 'handshake' | 'unanswered-tls' | 'unanswered-plaintext';
+export type EarlyStage = 'handshake' | `unanswered-${Exclude<Scheme, 'quic'>}`;
 
 /** An error of a transport; those of an early end say the stage. */
 export interface TransportError extends Error {
   readonly code?: unknown;
+  /** Of the system's own errors: what was called, and for where. */
+  readonly syscall?: unknown;
+  readonly address?: unknown;
+  readonly port?: unknown;
+  readonly hostname?: unknown;
   stage?: EarlyStage;
 }
 

@@ -21,10 +21,10 @@ const NO_BYTES = new Uint8Array(0);
 export interface QuicOptions {
   readonly quiche: Quiche;
   readonly config: QuicheConfig;
-  /** The host as it was named, against which the certificate is verified; */
+  /** As it was named: the certificate is verified against it. */
   readonly host: string;
   readonly tls: TlsMaterial;
-  /** and where it is: nothing is resolved here. */
+  /** Where the host is: nothing is resolved here. */
   readonly at: LookupAddress & { readonly port: number };
 }
 
@@ -142,14 +142,12 @@ export class QuicConnection {
       return;
     }
     this.#open = true;
-    const theirs = quic.stats().peerMaxIdleTimeout;
-    const idle = theirs === 0 ? MAX_IDLE_MS : Math.min(theirs, MAX_IDLE_MS);
     this.#pings = setInterval(
       () => {
         this.#attempt(() => quic.sendAckEliciting());
         this.wake();
       },
-      Math.max(MIN_PING_MS, idle / PINGS),
+      Math.max(MIN_PING_MS, idleTimeout(quic) / PINGS),
     );
   }
 
@@ -199,17 +197,19 @@ export class QuicConnection {
   }
 
   #onSocketError(error: Error & { code?: string }): void {
-    const { code = 'ERR_QUIC_CONNECTION', message } = error;
+    const { code = 'ERR_QUIC_CONNECTION' } = error;
     // Later a datagram that does not leave is one that gets lost; but when nothing listens there any more, it is over.
     if (this.#open && code !== 'ECONNREFUSED') return;
-    const { host, port } = this.#remote;
-    this.#end(coded(code, `${message} (QUIC to ${host.includes(':') ? `[${host}]` : host}:${port})`));
+    const { host: address, port } = this.#remote;
+    // What the system says of a datagram does not name the peer.
+    this.#end(Object.assign(error, { code, syscall: 'connect', address, port }));
   }
 
   #endIfOver(quic: QuicheConnection): void {
     const theirs = quic.peerError();
     if (theirs !== null) this.#end(peerTlsError(theirs) ?? closedByPeer(theirs));
-    else if (quic.isTimedOut()) this.#end(coded('ETIMEDOUT', `The broker was silent for ${MAX_IDLE_MS / 1000} s`));
+    else if (quic.isTimedOut())
+      this.#end(coded('ETIMEDOUT', `The broker was silent for ${idleTimeout(quic) / 1000} s`));
     else if (quic.isClosed()) this.#end(null);
   }
 
@@ -235,4 +235,10 @@ export class QuicConnection {
     clearTimeout(this.#timer);
     clearInterval(this.#pings);
   }
+}
+
+/** Milliseconds: the broker's when it is shorter than ours; 0 of the broker is none. [RFC 9000 §10.1] */
+function idleTimeout(quic: QuicheConnection): number {
+  const theirs = quic.stats().peerMaxIdleTimeout;
+  return theirs === 0 ? MAX_IDLE_MS : Math.min(theirs, MAX_IDLE_MS);
 }

@@ -2,20 +2,20 @@ import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { getDefaultAutoSelectFamilyAttemptTimeout, isIP } from 'node:net';
 import { Duplex } from 'node:stream';
 import { lookupFor } from './guarded-lookup.ts';
-import { quicConfig } from './quic-config.ts';
 import { QuicConnection, type QuicHandlers, type QuicOptions } from './quic-connection.ts';
 import { coded } from './quic-errors.ts';
 import { loadQuiche } from './quic-package.ts';
 import type { TransportTarget } from './target.ts';
+import type { TlsContexts } from './tls-contexts.ts';
 
 /**
  * MQTT over QUIC: one connection with one bidirectional stream. Always TLS 1.3; the certificate is verified unless the
  * operator allowed otherwise. Throws `QuicNotAvailable` without the optional package.
  */
-export function openQuic(target: TransportTarget): Duplex {
+export function openQuic(target: TransportTarget, contexts: TlsContexts): Duplex {
   const { address, tls } = target;
   const quiche = loadQuiche();
-  const config = quicConfig(quiche, tls);
+  const config = contexts.quicConfig(quiche, tls);
   return new QuicStream(target, { quiche, config, host: address.host, tls });
 }
 

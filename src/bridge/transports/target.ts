@@ -1,5 +1,5 @@
 import type { TlsMaterial } from '../dependencies.ts';
-import type { BrokerAddress } from '../link/address.ts';
+import type { BrokerAddress } from './address.ts';
 
 /** Where and how to open the byte stream under an MQTT connection. */
 export interface TransportTarget {

@@ -7,6 +7,6 @@ import type { TransportTarget } from './target.ts';
 export function openTcp(target: TransportTarget): Socket {
   const { address } = target;
   const socket = connect({ host: address.host, port: address.port, ...lookupFor(target), noDelay: true });
-  tellEarlyEnd(socket, () => 'unanswered-plaintext');
+  tellEarlyEnd(socket, () => (address.scheme === 'ws' ? 'unanswered-ws' : 'unanswered-mqtt'));
   return socket;
 }

@@ -15,7 +15,7 @@ export const credentialRules: ConnectionRule = (part, context, report) => {
       {
         pointer: '/password',
         detail: `MQTT ${versionOf(part)} has no password without a user name; "" is an empty one.`,
-        reference: 'MQTT-3.1.2-22',
+        reference: 'MQTT 3.1.1 [MQTT-3.1.2-22]',
       },
       ['/username', '/protocolVersion'],
     );

@@ -76,7 +76,7 @@ function checkAssignment(part: ConnectionPart, report: Report): void {
       pointer: '/clientId',
       detail:
         'An empty ClientID needs Clean Session: nobody could come back to the session that `cleanSession` false keeps.',
-      reference: 'MQTT-3.1.3-7',
+      reference: 'MQTT 3.1.1 [MQTT-3.1.3-7]',
     },
     basis,
   );

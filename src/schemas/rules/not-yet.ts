@@ -17,7 +17,6 @@ const NOT_YET: readonly NotYet[] = [
     asked: (part, { defaultHold }) => (part.hold ?? defaultHold) === 'onDemand',
   },
   { pointer: '/idleTtl', what: '`idleTtl`', asked: (part) => typeof part.idleTtl === 'number' },
-  { pointer: '/queue/overflow', what: '`overflow` "hold"', asked: (part) => part.queue?.overflow === 'hold' },
 ];
 
 export const notYetRules: ConnectionRule = (part, context, report) => {

@@ -6,11 +6,8 @@ import { StoreTooNew } from './errors.ts';
 /** "MHB1" in the file's header: says that the file is the bridge's. */
 const APPLICATION_ID = 0x4d_48_42_31;
 
-/**
- * Brings the database up to the last step, in one transaction, after a copy beside the file. The caller has it locked.
- * Throws `StoreTooNew`, or `StoreUnavailable` for another program's database.
- */
-export function migrate(database: DatabaseSync, path: string, steps: readonly string[]): void {
+/** Throws `StoreTooNew`, or `StoreUnavailable` for another program's database, which must stay as it is. */
+export function requireOurs(database: DatabaseSync, path: string, steps: readonly string[]): void {
   const version = pragma(database, 'user_version');
   if (version > steps.length) throw new StoreTooNew(path, version, steps.length);
   if (!isOurs(database)) {
@@ -18,6 +15,11 @@ export function migrate(database: DatabaseSync, path: string, steps: readonly st
       `The store file ${path} is the database of another program; give STORE_URL another file`,
     );
   }
+}
+
+/** Brings the database up to the last step, in one transaction, after a copy beside the file. The caller has it locked. */
+export function migrate(database: DatabaseSync, path: string, steps: readonly string[]): void {
+  const version = pragma(database, 'user_version');
   if (version === steps.length) return;
   if (version > 0) backUp(database, `${path}.v${version}-${timestamp()}.backup`);
   database.exec('BEGIN IMMEDIATE');

@@ -1,9 +1,9 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreUnavailable } from '../../bridge/ports.ts';
 import { isBusy, StoreInUse, toStoreError } from './errors.ts';
-import { migrate } from './migrate.ts';
+import { migrate, requireOurs } from './migrate.ts';
 
 export const IN_MEMORY = ':memory:';
 
@@ -16,7 +16,9 @@ export function openDatabase(path: string, steps: readonly string[]): DatabaseSy
     if (path !== IN_MEMORY) createFile(path);
     const database = new DatabaseSync(path, { timeout: 0 });
     try {
-      lock(database);
+      database.exec('PRAGMA locking_mode = EXCLUSIVE');
+      requireOurs(database, path, steps);
+      configure(database);
       migrate(database, path, steps);
       return database;
     } catch (error) {
@@ -29,12 +31,11 @@ export function openDatabase(path: string, steps: readonly string[]): DatabaseSy
 }
 
 /**
- * The exclusive lock is taken by the first access, before anything is written, and kept until the file is closed or
- * the process ends, however it ends.
+ * Changes the file's format. From here on the lock is exclusive, and it is kept until the file is closed or the process
+ * ends, however it ends.
  */
-function lock(database: DatabaseSync): void {
+function configure(database: DatabaseSync): void {
   database.exec(`
-    PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA temp_store = MEMORY;
@@ -52,7 +53,20 @@ function createFile(path: string): void {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     closeSync(openSync(path, 'wx', 0o600));
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return;
-    throw new StoreUnavailable(`The store file ${path} cannot be created (${String(cause)})`, { cause });
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) {
+      throw new StoreUnavailable(`The store file ${path} cannot be created (${String(cause)})`, { cause });
+    }
+    requireAccess(path);
+  }
+}
+
+/** SQLite calls it a disk I/O error. */
+function requireAccess(path: string): void {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+  } catch (cause) {
+    throw new StoreUnavailable(`The store file ${path} may not be read and written by this user (${String(cause)})`, {
+      cause,
+    });
   }
 }

@@ -211,6 +211,9 @@ tls: { ca: { file: ca.pem }, allowUnverified: true }
       expect.stringContaining('brokers.a.tls.ca: `tls.ca` has no PEM block'),
       expect.stringContaining('tls.allowUnverified: '),
     ]);
+    expect(of('tls: { ca: /etc/ca.pem }')[0]).toMatch(
+      /^BRIDGE_CONFIG \(f\) tls\.ca: .*no PEM block.*; for a file write `\{ file: … \}`\.$/,
+    );
     expect(of('tls: { ca: { file: gone.pem } }')[0]).toContain('tls.ca: names a file that cannot be read: ENOENT');
     expect(of('brokers: { default: { url: "mqtt://x" } }', { MQTT_URL: 'mqtt://y' })[0]).toContain('keep one');
   });

@@ -1,8 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { backoffMs } from '../../../../src/bridge/connection/backoff.ts';
+import { Session } from '../../../../src/bridge/connection/session.ts';
 import { Takeovers } from '../../../../src/bridge/connection/takeover.ts';
 import { Turns } from '../../../../src/bridge/connection/turns.ts';
+import { WayBack } from '../../../../src/bridge/connection/way-back.ts';
+import type { Log } from '../../../../src/bridge/dependencies.ts';
+import type { Key, Store } from '../../../../src/bridge/ports.ts';
+import { openSqliteStore } from '../../../../src/store/sqlite/index.ts';
+import { valid } from '../../../helpers/bridge.ts';
 
 describe('backoffMs', () => {
   const most = () => 0.999_999;
@@ -81,6 +87,67 @@ describe('Takeovers', () => {
     takeovers.forget();
     expect(takeovers.nextReclaimMs()).not.toBeNull();
     expect(takeovers.isTakeover(closed, at(0, 1))).toBe(true);
+  });
+});
+
+describe('WayBack', () => {
+  const key = 'k' as Key;
+  const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  let store: Store;
+  let session: Session;
+  let wayBack: WayBack;
+  let attempts: number;
+  let detached: (() => Promise<void>)[];
+
+  beforeEach(async () => {
+    store = await openSqliteStore({ path: ':memory:' });
+    vi.useFakeTimers();
+    attempts = 0;
+    detached = [];
+    session = new Session(key, { store, nodeId: 'n', leaseTtlMs: 15_000 });
+    wayBack = new WayBack({
+      key,
+      session,
+      outbound: { refuseWaiting: () => {} },
+      log: silent,
+      leaseTtlMs: 15_000,
+      parameters: () => valid({ id: 'a', sessionExpiryInterval: 60 }).parameters,
+      attempt: () => {
+        attempts += 1;
+      },
+      whileDetached: async (task) => void detached.push(task),
+      onStoreFailure: () => {},
+    });
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    await store.close();
+  });
+
+  it('says why it was lost at once, and tries again', () => {
+    wayBack.lost({ kind: 'closed', detail: 'gone' }, Date.now());
+    expect(session.status).toMatchObject({ state: 'offline', reason: { code: 'broker-unreachable', detail: 'gone' } });
+    expect(wayBack.isTakenOver).toBe(false);
+    vi.runOnlyPendingTimers();
+    expect(attempts).toBe(1);
+  });
+
+  it('says that another client has the ClientID at once, before it is known whether that is another instance', async () => {
+    wayBack.lost({ kind: 'disconnected', detail: 'taken', reasonCode: 0x8e }, Date.now());
+    expect(session.status).toMatchObject({ state: 'offline', reason: { code: 'taken-over', reasonCode: 0x8e } });
+    expect(wayBack.isTakenOver).toBe(true);
+    expect(vi.getTimerCount()).toBe(0);
+    // The Connection is not in the store: nothing may be written for it, and the lease is not ours.
+    await detached[0]?.();
+    expect(session.status).toMatchObject({ state: 'offline', reason: { code: 'connection-not-found' } });
+  });
+
+  it('says and tries nothing once it has ended', async () => {
+    session.setState('connecting', null);
+    wayBack.end();
+    await wayBack.failed(new Error('too late'));
+    wayBack.storeFailed(new Error('too late'));
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

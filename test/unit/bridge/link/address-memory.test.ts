@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseAddress } from '../../../../src/bridge/link/address.ts';
 import { AddressMemory } from '../../../../src/bridge/link/address-memory.ts';
 import { readServerReference } from '../../../../src/bridge/link/server-reference.ts';
+import { parseAddress } from '../../../../src/bridge/transports/address.ts';
 
 const A = parseAddress('mqtt://a');
 const B = parseAddress('mqtt://b');

@@ -79,8 +79,10 @@ describe('what this side found', () => {
 describe('an end before the first byte', () => {
   test.each([
     ['handshake', 'tls', /during the TLS handshake/],
-    ['unanswered-tls', 'unreachable', /right after the TLS handshake/],
-    ['unanswered-plaintext', 'unreachable', /perhaps the port is one for TLS/],
+    ['unanswered-mqtts', 'unreachable', /right after the TLS handshake/],
+    ['unanswered-mqtt', 'unreachable', /perhaps the port is one for TLS/],
+    ['unanswered-ws', 'unreachable', /WebSocket server.*perhaps the port is one for mqtt, for TLS/],
+    ['unanswered-wss', 'unreachable', /WebSocket server.*after the TLS handshake.*perhaps the port is one for mqtts/],
   ])('%s', (stage, kind, why) => {
     for (const code of ['ECLOSED', 'ECONNRESET', 'EPIPE']) {
       const end = describeTransportError(failure({ code, stage }));
@@ -98,17 +100,29 @@ describe('others', () => {
     expect(describeTransportError(failure({ code: 'EFORBIDDEN' }, 'no')).kind).toBe('forbidden');
   });
 
-  test('a host that cannot be reached', () => {
-    const error = failure({ code: 'ECONNREFUSED' }, 'connect ECONNREFUSED 127.0.0.1:1');
-    expect(describeTransportError(error)).toEqual({ kind: 'unreachable', detail: error.message });
+  const at = { address: '127.0.0.1', port: 1 };
+  test.each([
+    [{ code: 'ECONNREFUSED', syscall: 'connect', ...at }, 'Nothing listens at 127.0.0.1:1 (ECONNREFUSED)'],
+    [{ code: 'ENETUNREACH', syscall: 'connect', address: '::1', port: 1 }, 'There is no way to [::1]:1 (ENETUNREACH)'],
+    [{ code: 'ETIMEDOUT', syscall: 'connect', ...at }, 'There is no answer from 127.0.0.1:1 (ETIMEDOUT)'],
+    [{ code: 'ETIMEDOUT', syscall: 'read' }, 'There is no answer from the broker (ETIMEDOUT)'],
+    [{ code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname: 'h' }, 'There is no host of the name h (ENOTFOUND)'],
+    [{ code: 'EAI_AGAIN', syscall: 'getaddrinfo', hostname: 'h' }, 'No name server answers for h (EAI_AGAIN)'],
+    [{ code: 'ECONNRESET', syscall: 'read' }, 'The peer broke the connection off (ECONNRESET)'],
+    [{ code: 'EPIPE', syscall: 'write' }, 'The peer has closed the connection (EPIPE)'],
+    [{ code: 'EMFILE', syscall: 'connect', ...at }, 'The network connection failed (EMFILE)'],
+  ])('what the system says: $code', (members, detail) => {
+    expect(describeTransportError(failure(members, 'recvmsg'))).toEqual({ kind: 'unreachable', detail });
   });
 
   test('every address of a name', () => {
+    const refused = { code: 'ECONNREFUSED', syscall: 'connect', port: 1 };
     const error = new AggregateError([
-      new Error('connect ECONNREFUSED ::1:1'),
-      new Error('connect ECONNREFUSED 127.0.0.1:1'),
+      failure({ ...refused, address: '::1' }),
+      failure({ ...refused, address: '127.0.0.1' }),
     ]);
-    expect(describeTransportError(error).detail).toBe('connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1');
+    const detail = 'Nothing listens at [::1]:1 (ECONNREFUSED); Nothing listens at 127.0.0.1:1 (ECONNREFUSED)';
+    expect(describeTransportError(error).detail).toBe(detail);
   });
 
   test('no text at all', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatAddress, parseAddress } from '../../../../src/bridge/link/address.ts';
+import { formatAddress, parseAddress } from '../../../../src/bridge/transports/address.ts';
 import { isForbiddenAddress } from '../../../../src/bridge/transports/guarded-lookup.ts';
 
 describe('parseAddress', () => {
