@@ -4,6 +4,9 @@ import { freePort } from './ports.ts';
 import { type ProcessExit, type RunningProcess, startProcess } from './process.ts';
 import { temporaryDirectory } from './temporary.ts';
 
+/** Milliseconds: a start takes one or two seconds, and much longer on a machine that is busy with other tests. */
+const START_WITHIN = 30_000;
+
 const SERVER = join(import.meta.dirname, '../../src/server.ts');
 
 /** Of the machine that runs the tests; the bridge must not see them. */
@@ -54,7 +57,7 @@ export async function startBridgeProcess({ env = {} }: { readonly env?: Environm
   const port = await freePort();
   const launch = async () => {
     const child = await launchBridge(directory, { PORT: String(port), ...env });
-    await child.waitForOutput(/"msg":"listening"/);
+    await child.waitForOutput(/"msg":"listening"/, START_WITHIN);
     return child;
   };
   const stop = () => server.stop(10_000);
