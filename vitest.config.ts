@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-/** Two cores are what the smallest machine has; with more files at once, servers and clients starve each other. */
-const WORKERS = 2;
+/** The smallest machine has two cores, and most tests wait more than they work; with more files, servers starve. */
+const WORKERS = 3;
 
 /** The kinds of test in the order in which they run: what is quick and small comes first. */
 const kinds = ['unit', 'contract', 'integration', 'integrity'];

@@ -139,7 +139,7 @@ describe('a store file that fails at run time', () => {
     const path = join(bridge.directory, 'data/bridge.db');
     const bytes = readFileSync(path);
     // Pages that hold messages of both.
-    for (let page = 20; page < 120; page += 1) randomFillSync(bytes, page * 4_096, 4_096);
+    for (let page = 60; page < 160; page += 1) randomFillSync(bytes, page * 4_096, 4_096);
     writeFileSync(path, bytes);
     await bridge.restart();
     const read = await bridge.request('GET', '/v1/connections/damaged/messages?limit=1000');

@@ -47,7 +47,6 @@ it('a full disk: nothing is acknowledged that is not stored, log and callers say
   });
   const message = { topic: 'elsewhere', payload: large, qos: 2, timeout: 1 };
   const { status } = await bridge.request('POST', `${TRAFFIC_PATH}/publish`, { json: message });
-  // Without the store there is no attaching either, as which those are told that waited for it.
   expect(status).toBe(503);
   expect((await bridge.request('GET', `${TRAFFIC_PATH}/messages`)).status).toBe(200);
 

@@ -36,7 +36,6 @@ describe('a Redis that goes away while messages flow in both directions', () => 
     const reading = bridge.request('GET', `${TRAFFIC_PATH}/messages`);
     // Longer than the bridge waits for an answer of Redis.
     expect(await reading).toMatchObject({ status: 503, json: { type: '/problems/store-unavailable' } });
-    // Without the store there is no attaching either, as which those are told that waited behind others.
     expect((await publishing).status).toBe(503);
     expect(acknowledgements()).toBe(before);
     store.redis?.signal('SIGCONT');

@@ -6,7 +6,7 @@ import { Outbound } from '../delivery/outbound.ts';
 import type { KeptPublish } from '../delivery/publish-queue.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { Dialer } from '../link/dial.ts';
-import { notOwner } from '../link/link-problems.ts';
+import { notOwner, storeProblem } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch } from '../ports.ts';
 import { Outbox } from '../publications/outbox.ts';
@@ -328,7 +328,7 @@ export class Connection {
       return;
     }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');
-    this.#network.abandon();
+    this.#network.abandon(storeProblem(error));
     this.#wayBack.storeFailed(error);
   }
 }
