@@ -255,6 +255,13 @@ const properties: readonly Row[] = (
     ['requestResponseInformation false', { requestResponseInformation: false }, { requestResponseInformation: 0 }],
     ['requestProblemInformation true', { requestProblemInformation: true }, { requestProblemInformation: 1 }],
     ['requestProblemInformation false', { requestProblemInformation: false }, { requestProblemInformation: 0 }],
+    ['an authenticationMethod alone', { authenticationMethod: 'X' }, { authenticationMethod: 'X' }],
+    ['the longest authenticationMethod', { authenticationMethod: longest }, { authenticationMethod: longest }],
+    ...[Buffer.alloc(0), allBytes, mostBytes].map((bytes) => [
+      `authenticationData of ${bytes.length} bytes`,
+      { authenticationMethod: 'X', authenticationData: base64(bytes) },
+      { authenticationMethod: 'X', authenticationData: bytes },
+    ]),
     ['a User Property', { userProperties: { a: 'x' } }, { userProperties: [['a', 'x']] }],
     ['an empty User Property', { userProperties: { '': '' } }, { userProperties: [['', '']] }],
     [
@@ -428,6 +435,16 @@ const REFUSALS: readonly Refusal[] = [
   ...refused(V5, '/properties/requestProblemInformation', ...propertiesWith('requestProblemInformation', 0, 1)),
   ...refused(V5, '/properties/userProperties/a~1b', ...propertiesWith('userProperties', { 'a/b': tooLong })),
   ...refused(V5, '/properties/userProperties/a/0', ...propertiesWith('userProperties', { a: ['\ud800'] })),
+  ...refused(V5, '/properties/authenticationMethod', ...propertiesWith('authenticationMethod', ...NO_STRINGS)),
+  ...refused(
+    V5,
+    '/properties/authenticationData',
+    ...[tooManyBytes, 'c-A=', 7].map((authenticationData) => ({
+      properties: { authenticationMethod: 'X', authenticationData },
+    })),
+    ...propertiesWith('authenticationData', 'cA=='),
+  ),
+  ...refused(V3, '/properties/authenticationMethod', ...propertiesWith('authenticationMethod', 'X')),
   ...refused(V5, '/properties/topicAliasMaximum', ...propertiesWith('topicAliasMaximum', 0, 10)),
   ...['delayInterval', 'messageExpiryInterval', 'payloadFormatIndicator'].flatMap((member) =>
     refused(V3, `/will/${member}`, ...willWith(member, 0)),
