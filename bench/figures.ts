@@ -18,8 +18,11 @@ export interface PublishFigures extends Measured {
 export interface InboundFigures extends InboundMeasured {
   readonly store: StoreName | null;
   readonly qos: 1 | 2;
-  /** Messages/s in relation to receiving without storing at the same QoS. */
+  readonly connections: number;
+  /** Messages/s in relation to receiving without storing, at the same QoS with as many connections. */
   readonly toReceiving: number;
+  /** Of many connections, messages/s in relation to one; null of one. */
+  readonly toOneConnection: number | null;
 }
 
 export interface Target {
@@ -51,14 +54,18 @@ export function publishFigures(results: readonly PublishResult[]): PublishFigure
 
 export function inboundFigures(results: readonly InboundResult[]): InboundFigures[] {
   const messages = ({ messagesPerSecond }: InboundMeasured) => messagesPerSecond;
-  return results.map(({ store, qos, rounds }) => {
-    const receiving = results.find((other) => other.store === null && other.qos === qos)?.rounds ?? [];
+  return results.map(({ store, qos, connections, rounds }) => {
+    const roundsOf = (otherStore: StoreName | null, otherConnections: number) =>
+      results.find((other) => other.store === otherStore && other.qos === qos && other.connections === otherConnections)
+        ?.rounds ?? [];
     return {
       store,
       qos,
+      connections,
       messagesPerSecond: medianOf(rounds, messages),
       cpuPer1000: medianOf(rounds, ({ cpuPer1000 }) => cpuPer1000),
-      toReceiving: ratio(rounds, receiving, messages),
+      toReceiving: ratio(rounds, roundsOf(null, connections), messages),
+      toOneConnection: connections === 1 ? null : ratio(rounds, roundsOf(store, 1), messages),
     };
   });
 }
@@ -73,11 +80,13 @@ export function targets(publish: readonly PublishFigures[], inbound: readonly In
       { what: `${what}, to (b)`, atLeast: 4, measured: toConnectPerRequest ?? Number.NaN },
     ];
   });
-  const incoming = inbound.flatMap(({ store, qos, toReceiving }) =>
-    store === null || qos !== 1
-      ? []
-      : [{ what: `inbound at QoS 1, ${store}, to receiving without storing`, atLeast: 0.5, measured: toReceiving }],
-  );
+  const incoming = inbound.flatMap(({ store, qos, connections, toReceiving, toOneConnection }) => {
+    if (store === null || qos !== 1) return [];
+    const what = `inbound at QoS 1, ${store}`;
+    return toOneConnection === null
+      ? [{ what: `${what}, to receiving without storing`, atLeast: 0.7, measured: toReceiving }]
+      : [{ what: `${what}, ${connections} connections to one`, atLeast: 1, measured: toOneConnection }];
+  });
   return [...outbound, ...incoming];
 }
 

@@ -2,13 +2,13 @@ import { connectAsync } from 'mqtt';
 import { callJson } from './json-http.ts';
 import type { Server, StoreName } from './servers.ts';
 
-export const TOPIC = 'bench/in';
 const SESSION_EXPIRY = 600;
 
 /** A persistent session of one contestant, at the broker under that URL. */
 export interface Session {
   readonly id: string;
   readonly url: string;
+  readonly topic: string;
   readonly qos: 1 | 2;
 }
 
@@ -31,8 +31,8 @@ export function bridge({ port, pid }: Server, store: StoreName): InboundContesta
     store,
     pid,
     async park(session) {
-      const { url, qos } = session;
-      const subscriptions = [{ filter: TOPIC, qos }];
+      const { url, topic, qos } = session;
+      const subscriptions = [{ filter: topic, qos }];
       await callJson(port, 'PUT', path(session), { url, sessionExpiryInterval: SESSION_EXPIRY, subscriptions });
       await callJson(port, 'POST', `${path(session)}/detach`);
     },
@@ -49,7 +49,7 @@ export function receiver({ port, pid }: Server): InboundContestant {
   return {
     store: null,
     pid,
-    async park({ id, url, qos }) {
+    async park({ id, url, topic, qos }) {
       const client = await connectAsync(url, {
         clientId: id,
         protocolVersion: 5,
@@ -57,7 +57,7 @@ export function receiver({ port, pid }: Server): InboundContestant {
         properties: { sessionExpiryInterval: SESSION_EXPIRY },
         reconnectPeriod: 0,
       });
-      await client.subscribeAsync(TOPIC, { qos });
+      await client.subscribeAsync(topic, { qos });
       await client.endAsync();
     },
     attach: ({ id, url }) => callJson(port, 'POST', `/${id}/attach`, { url }),

@@ -11,7 +11,10 @@ export interface Plan {
   readonly warmUpMs: number;
   readonly measureMs: number;
   readonly inboundRounds: number;
-  /** Queued for each contestant in each round, by QoS: the broker needs several times as long for one at QoS 2. */
+  /**
+   * Queued for each contestant in each round, by QoS: the broker needs several times as long for one at QoS 2. At QoS 1
+   * a multiple of `MANY_CONNECTIONS`.
+   */
   readonly inboundMessages: Readonly<Record<1 | 2, number>>;
 }
 

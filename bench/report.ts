@@ -30,14 +30,16 @@ export function reportInbound(figures: readonly InboundFigures[], plan: Plan): s
   const rows = figures.map((line) => [
     line.store === null ? 'MQTT.js, receiving without storing' : `bridge, ${line.store}: stored, then acknowledged`,
     String(line.qos),
+    String(line.connections),
     whole(line.messagesPerSecond),
     milliseconds(line.cpuPer1000),
     times(line.toReceiving),
+    times(line.toOneConnection),
   ]);
-  const header = ['', 'QoS', 'messages/s', 'CPU ms/1,000', '× receiving'];
+  const header = ['', 'QoS', 'connections', 'messages/s', 'CPU ms/1,000', '× receiving', '× one connection'];
   const { 1: atQos1, 2: atQos2 } = plan.inboundMessages;
   const backlog = `a backlog of ${whole(atQos1)} messages of ${PAYLOAD_BYTES} bytes (QoS 2: ${whole(atQos2)})`;
-  const conditions = `${backlog}, one connection; medians of ${plan.inboundRounds} rounds`;
+  const conditions = `${backlog}, divided among the connections; medians of ${plan.inboundRounds} rounds`;
   return `Inbound: ${conditions}\n\n${formatTable(header, rows)}\n`;
 }
 

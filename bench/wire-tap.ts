@@ -9,16 +9,28 @@ export interface WireTap {
   /** Connect here instead of to the broker. */
   readonly url: string;
   /**
-   * Resolves with the milliseconds from when the next client connects until it has sent `count` packets of that type.
-   * Rejects after the deadline (milliseconds).
+   * Resolves with the milliseconds from when the first of the next clients connects until they all have sent what is
+   * expected. Rejects after the deadline (milliseconds).
    */
-  time(packetType: number, count: number, deadline: number): Promise<number>;
+  time(expected: Expected, deadline: number): Promise<number>;
   stop(): Promise<void>;
+}
+
+export interface Expected {
+  readonly packetType: number;
+  /** Of those packets, of all clients together. */
+  readonly count: number;
+  /** How many of the next to connect are counted. */
+  readonly clients: number;
 }
 
 interface Watch {
   readonly packetType: number;
   missing: number;
+  /** Yet to connect. */
+  clients: number;
+  /** When the first connected, or null. */
+  startedAt: number | null;
   readonly done: (milliseconds: number) => void;
 }
 
@@ -37,8 +49,7 @@ export async function startWireTap(brokerPort: number): Promise<WireTap> {
       socket.on('error', () => socket.destroy());
       socket.on('close', () => sockets.delete(socket));
     }
-    if (next !== null) count(client, next);
-    next = null;
+    if (next !== null && next.clients > 0) count(client, next);
     client.pipe(broker);
     broker.pipe(client);
   });
@@ -48,7 +59,7 @@ export async function startWireTap(brokerPort: number): Promise<WireTap> {
 
   return {
     url: `mqtt://127.0.0.1:${port}`,
-    time: (packetType, missing, deadline) =>
+    time: ({ packetType, count: missing, clients }, deadline) =>
       new Promise((resolve, reject) => {
         const late = () => reject(new Error(`${watch.missing} of ${missing} acknowledgements were still missing`));
         const timer = setTimeout(late, deadline);
@@ -56,7 +67,7 @@ export async function startWireTap(brokerPort: number): Promise<WireTap> {
           clearTimeout(timer);
           resolve(milliseconds);
         };
-        const watch: Watch = { packetType, missing, done };
+        const watch: Watch = { packetType, missing, clients, startedAt: null, done };
         next = watch;
       }),
     async stop() {
@@ -67,7 +78,9 @@ export async function startWireTap(brokerPort: number): Promise<WireTap> {
 }
 
 function count(client: Socket, watch: Watch): void {
-  const startedAt = performance.now();
+  watch.startedAt ??= performance.now();
+  watch.clients -= 1;
+  const { startedAt } = watch;
   const frames = new FrameCounter(watch.packetType);
   client.on('data', (chunk: Buffer) => {
     if (watch.missing <= 0) return;
