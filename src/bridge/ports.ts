@@ -70,16 +70,25 @@ export interface ConnectionRecords {
   remove(key: Key): Promise<void>;
 }
 
+/** Who may hold leases: a process of an instance. */
+export interface Holder {
+  /** Names the instance; a process that replaces another has the same. */
+  readonly nodeId: string;
+  /** Random, of this process alone; without spaces. */
+  readonly process: string;
+}
+
 export interface Lease extends Fence {
-  readonly holder: string;
+  readonly holder: Holder;
 }
 
 export interface Leases {
   /**
-   * Takes the lease for `holder` if nobody has it, for `ttlMs` by the store's clock. The same holder asking again
-   * gets its own lease back, renewed, with the same epoch, while nobody else took it meanwhile.
+   * Takes the lease for `holder` if nobody has it, for `ttlMs` by the store's clock. The same process asking again gets
+   * its own lease back, renewed, with the same epoch, while nobody else took it meanwhile. A process takes the lease
+   * of another of the same `nodeId` at once, with an epoch of its own: its predecessor can write no more.
    */
-  acquire(key: Key, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string }>;
+  acquire(key: Key, holder: Holder, ttlMs: number): Promise<Lease | { readonly heldBy: string }>;
   /**
    * Renews many at once; answers the keys whose lease is lost: ended, or another epoch's. One that could not be asked
    * about is not lost; rejects when none could.
@@ -87,7 +96,48 @@ export interface Leases {
   renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>>;
   /** Gives it back. A lease that is no longer ours is left alone. */
   release(lease: Fence): Promise<void>;
+  /** The `nodeId` of the holder. */
   holder(key: Key): Promise<string | null>;
+}
+
+/** An instance that shares the store, as the others see it. */
+export interface Member {
+  readonly nodeId: string;
+  /** Of `Holder`: tells a restarted instance from the one before. */
+  readonly process: string;
+  /** Connections that it owns. */
+  readonly load: number;
+  /** Whether it takes more: false while it stops. */
+  readonly open: boolean;
+}
+
+/** Which instances are alive. */
+export interface Members {
+  /** Says that an instance lives, for `ttlMs` by the store's clock; answers all that live, itself included. */
+  announce(member: Member, ttlMs: number): Promise<Member[]>;
+  list(): Promise<Member[]>;
+  /** Forgets it at once, unless another process of that `nodeId` has announced itself since. Idempotent. */
+  leave(member: Pick<Member, 'nodeId' | 'process'>): Promise<void>;
+}
+
+/** Carries frames between instances: at most once, in the order in which one instance sends to another. */
+export interface Bus {
+  /** What is sent to `nodeId` from now on; resolves once it stands, with the way to stop. It comes back after a loss. */
+  listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<() => void>;
+  /** Answers whether anybody listened. False: nobody got it. Rejects when that is not known. */
+  send(nodeId: string, frame: Uint8Array): Promise<boolean>;
+}
+
+/** When somebody has to look at a Connection next: its lease ends then, or its session is to be drained. */
+export interface Schedule {
+  /** Replaces what was said of these keys before. Idempotent. */
+  set(entries: readonly { readonly key: Key; readonly inMs: number }[]): Promise<void>;
+  cancel(keys: readonly Key[]): Promise<void>;
+  /**
+   * Keys that are due by the store's clock, longest first, at most `limit`. They are due again after `holdMs`, unless
+   * `set` or `cancel` says otherwise: whoever took them may die. No two callers get the same one meanwhile.
+   */
+  take(limit: number, holdMs: number): Promise<Key[]>;
 }
 
 /** What the owner knows of the MQTT session, written by the owner only. JSON; unknown members are preserved. */
@@ -285,6 +335,13 @@ export interface Exchanges {
 export interface Store {
   readonly connections: ConnectionRecords;
   readonly leases: Leases;
+  readonly members: Members;
+  readonly bus: Bus;
+  /**
+   * Every record has an entry until it is cancelled: one that was lost, or never made because of a crash, comes back as
+   * due. A store of one process begins with all of them due.
+   */
+  readonly schedule: Schedule;
   readonly inbound: Inbound;
   readonly queues: Queues;
   readonly exchanges: Exchanges;
