@@ -62,7 +62,7 @@ export class Session {
   async acquire(): Promise<ConnectionRecord | null> {
     const { store, nodeId, leaseTtlMs } = this.#deps;
     if (this.#lease === null) await this.#requireRecord();
-    const lease = await store.leases.acquire(this.#key, nodeId, leaseTtlMs);
+    const lease = await store.leases.acquire(this.#key, { nodeId, process: nodeId }, leaseTtlMs);
     if ('heldBy' in lease) {
       this.#lease = null;
       throw notOwner();
