@@ -252,7 +252,7 @@ export class Connection {
       return true;
     });
     // What was asked for meanwhile found it attached still.
-    if (!this.#outbound.isIdle) this.#attachIfParked();
+    if (!this.#outbound.isIdle) this.#attachForCaller();
     return parked;
   }
 
@@ -314,7 +314,7 @@ export class Connection {
     const { refusal } = this;
     if (refusal !== null) return Promise.reject(refusal);
     this.#unused.restart();
-    this.#attachIfParked();
+    this.#attachForCaller();
     return this.#outbound.publish(message, timeoutMs, kept);
   }
 
@@ -328,7 +328,7 @@ export class Connection {
   /** Something waits in the outbox, or an exchange is to be finished: a detached Connection is attached for it. */
   sendOutbox(): void {
     if (this.refusal !== null) return;
-    this.#attachIfParked();
+    this.#attachForCaller();
     this.#outbox.wake();
   }
 
@@ -408,10 +408,9 @@ export class Connection {
     return this.#session.release(this.nextLookMs);
   }
 
-  /** How the attempt ends shows in the state; who publishes has a deadline of their own. */
-  #attachIfParked(): void {
-    const { state } = this.#session.status;
-    if (state === 'parked' || this.lease === null) this.#network.make().catch(() => undefined);
+  /** Unless it is attached, or will be by itself. How the attempt ends shows in the state; callers have deadlines. */
+  #attachForCaller(): void {
+    if (!this.isAttached && !this.#wayBack.isPending) this.#network.make().catch(() => undefined);
   }
 
   async #settle(): Promise<void> {
