@@ -24,6 +24,8 @@ export interface ProblemDetails {
   cause?: unknown;
 }
 
+export const PROBLEM_JSON = 'application/problem+json';
+
 /** An error that the API answers as RFC 9457 problem+json. Nothing secret may be put into one. */
 export class Problem extends Error {
   override readonly name = 'Problem';

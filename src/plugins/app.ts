@@ -22,6 +22,10 @@ export function inScope(app: App, add: (scope: App) => void): void {
 }
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Aborted when the request will be ended from outside soon, whatever it waits for: it answers with what there is. */
+    ending: AbortSignal;
+  }
   interface FastifyContextConfig {
     /** Answers without credentials, and whatever Host and Origin say. */
     open?: boolean;
