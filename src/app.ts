@@ -17,6 +17,7 @@ import { bodyLimits, MAX_WAIT, type Mode, SERVER_LIMITS } from './plugins/limits
 import { withMethodNotAllowed } from './plugins/method-not-allowed.ts';
 import { installNegotiation } from './plugins/negotiation.ts';
 import { parseQuery } from './plugins/query.ts';
+import { installReadiness } from './plugins/readiness.ts';
 import { installResponseCheck, plainSerializer } from './plugins/serialization.ts';
 import { refuseUnknownParameters, zodValidator } from './plugins/validation.ts';
 import { ROUTES } from './routes/index.ts';
@@ -45,6 +46,8 @@ export interface AppDependencies {
   readonly reference?: Reference;
   /** What ends the request that is just beginning, where something outside does; it is answered before. */
   readonly ending?: () => AbortSignal | null;
+  /** Awaited by each request that needs the bridge, where the bridge starts while requests come in already. */
+  readonly ready?: () => Promise<void>;
   /** Certificate and key; null: plain HTTP. */
   readonly tls?: Pick<ServerOptions, 'cert' | 'key'> | null;
   /** In tests: a response that its schema does not allow is a 500. */
@@ -80,6 +83,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
   installNegotiation(app);
   installJsonBodies(app);
   installEnding(app, dependencies.ending);
+  if (dependencies.ready !== undefined) installReadiness(app, dependencies.ready);
   const contract = await installReference(app, dependencies);
   const routes = { bridge, validateConnection, limits, maxPayload, maxWait: MAX_WAIT[mode], contract };
   await withMethodNotAllowed(app, () => {

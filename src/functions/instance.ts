@@ -44,6 +44,7 @@ async function makeInstance(
   const { mode, host, port, maxPayload, apiKey } = config;
   const log = pino({ level: config.logLevel });
   const { bridge, validateConnection, close } = await compose(config, log);
+  const ready = once(() => bridge.start());
   try {
     const app = await buildApp({
       bridge,
@@ -55,11 +56,21 @@ async function makeInstance(
       mode,
       reference: 'onDemand',
       ending: () => invocations.ending(),
+      ready,
     });
-    await bridge.start();
-    return { app, keeping: KEEPING, log, close };
+    // Without being asked, but behind the request that waits for the app, which may be one that needs no store.
+    setImmediate(ready);
+    return { app, keeping: KEEPING, log, ready, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+function once(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
+  return () => {
+    running ??= task();
+    return running;
+  };
 }

@@ -13,6 +13,8 @@ export interface Keeping {
 
 export interface KeeperDependencies {
   readonly keeping: Keeping;
+  /** Resolves when the store is open, or has to be waited for longer than a request would. */
+  ready(): Promise<void>;
   readonly log: { info(details: object, text: string): void };
 }
 
@@ -21,9 +23,11 @@ const LAST_DRAIN = 5_000;
 const END = 1_000;
 
 /** One run of the keeper, in an invocation that the platform ends in `remainingMs`. */
-export async function runKeeper({ keeping, log }: KeeperDependencies, remainingMs: number): Promise<Kept> {
+export async function runKeeper({ keeping, ready, log }: KeeperDependencies, remainingMs: number): Promise<Kept> {
+  const lastDrain = Date.now() + remainingMs - LAST_DRAIN;
   const signal = AbortSignal.timeout(Math.max(0, remainingMs - END));
-  const kept = await keeping.keep(Math.max(0, remainingMs - LAST_DRAIN), signal);
+  await ready();
+  const kept = await keeping.keep(Math.max(0, lastDrain - Date.now()), signal);
   log.info(kept, 'the keeper has run');
   return kept;
 }

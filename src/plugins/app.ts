@@ -29,6 +29,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answers without credentials, and whatever Host and Origin say. */
     open?: boolean;
+    /** Needs no bridge to answer. */
+    alone?: boolean;
     /** Media types that the route answers with besides problems; absent: `application/json`. Null: anything. */
     produces?: readonly string[] | null;
   }
