@@ -62,7 +62,7 @@ async function runRound(prepareStore: (typeof stores)[keyof typeof stores], rand
 function faultsOf(reports: readonly FlowReport[], brokerLog: string): string[] {
   const allowed = {
     in: publishedAfterRelease(brokerLog, 'keeper'),
-    out: publishedAfterRelease(brokerLog, 'judge'),
+    out: publishedAfterRelease(brokerLog, 'keeper-judge'),
   };
   const faults: string[] = [];
   for (const { name, verdict } of reports) {
