@@ -54,7 +54,7 @@ export async function startFleet({ broker, store, count = 3, env = {} }: FleetOp
     lastNumber += 1;
     const nodeId = `node-${lastNumber}`;
     const own = typeof env === 'function' ? env(nodeId) : env;
-    const common = { MQTT_URL: broker.url, LEASE_TTL_MS: String(LEASE_TTL_MS), ...store.env, NODE_ID: nodeId };
+    const common = { ...store.env, MQTT_URL: broker.url, LEASE_TTL_MS: String(LEASE_TTL_MS), NODE_ID: nodeId };
     const instance = await startInstance(nodeId, { ...common, ...own });
     instances.push(instance);
     return instance;

@@ -8,6 +8,8 @@ export interface SentPacket {
   readonly packet: Packet;
   /** Milliseconds, on the clock of `performance.now()`. */
   readonly at: number;
+  /** When its network connection was opened, by CONNECT. */
+  readonly connectedAt: number;
 }
 
 /** A wire to a broker that reads along what clients send: also what the broker does not want any more. */
@@ -22,9 +24,14 @@ export async function startPacketTap(target: string): Promise<PacketTap> {
   const reader = () => {
     const parser = createParser({ protocolVersion: 5 });
     let clientId = '';
+    let connectedAt = 0;
     parser.on('packet', (packet) => {
-      if (packet.cmd === 'connect') clientId = packet.clientId;
-      sent.push({ clientId, cmd: packet.cmd, packet, at: performance.now() });
+      const at = performance.now();
+      if (packet.cmd === 'connect') {
+        clientId = packet.clientId;
+        connectedAt = at;
+      }
+      sent.push({ clientId, cmd: packet.cmd, packet, at, connectedAt });
     });
     return { parse: (bytes: Buffer) => void parser.parse(bytes) };
   };
