@@ -47,15 +47,16 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
     const context = connectionContext(config, brokers, log);
     const validate: BridgeDependencies['validate'] = (document, { stored } = { stored: false }) =>
       validateConnection(document, context(stored));
-    const { nodeId, leaseTtlMs, maxPayload } = config;
+    const { nodeId, leaseTtlMs, poolMax, maxPayload } = config;
     const dependencies = {
       brokers,
       secretBox,
       validate,
       isUrlAllowed: (url: string) =>
         isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),
-      nodeId,
+      holder: { nodeId, process: randomBytes(9).toString('base64url') },
       leaseTtlMs,
+      poolMax,
       maxPayload,
       log,
     };

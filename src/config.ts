@@ -36,6 +36,8 @@ export interface Config {
   readonly secretKeys: readonly Uint8Array[] | null;
   readonly nodeId: string;
   readonly leaseTtlMs: number;
+  /** Connections that one instance attaches at the same time. */
+  readonly poolMax: number;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** Bytes. */
   readonly maxPayload: number;
@@ -87,6 +89,7 @@ export function loadConfig(
     secretKeys: settings.BRIDGE_SECRET_KEY ?? null,
     nodeId: settings.NODE_ID ?? `node-${randomBytes(6).toString('hex')}`,
     leaseTtlMs: settings.LEASE_TTL_MS,
+    poolMax: settings.POOL_MAX,
     logLevel: settings.LOG_LEVEL,
     maxPayload: settings.MAX_PAYLOAD,
     requireTls: settings.REQUIRE_TLS,

@@ -64,6 +64,7 @@ export const environment = z.object({
     .regex(/^[\w.:-]{1,128}$/, { error: 'is not 1 to 128 letters, digits, ".", "_", ":" or "-"' })
     .optional(),
   LEASE_TTL_MS: wholeNumber(1000, 600_000).default(15_000),
+  POOL_MAX: wholeNumber(1, 1_000_000).default(5_000),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `is not one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   MAX_PAYLOAD: wholeNumber(1, MAX_REMAINING_LENGTH).default(MIB),
   REQUIRE_TLS: z
@@ -74,7 +75,6 @@ export const environment = z.object({
   TLS_KEY: z.string().optional(),
   BRIDGE_MODE: z.literal('gateway', { error: `can only be gateway: any other mode ${UNAVAILABLE}` }).default('gateway'),
   ALLOW_WEBHOOKS: unavailable.optional(),
-  POOL_MAX: unavailable.optional(),
   MAX_STORE_BYTES: unavailable.optional(),
   CORS_ORIGINS: unavailable.optional(),
 });
