@@ -1,4 +1,3 @@
-import { expect } from 'vitest';
 import type { Requester } from './balancer.ts';
 import type { Environment } from './bridge-process.ts';
 import { type BrokerEvent, type BrokerLog, CONNECTIONS_ONLY, followBroker } from './broker-log.ts';
@@ -6,8 +5,7 @@ import { type Fleet, type FleetOptions, type Instance, startFleet } from './flee
 import type { FleetStore } from './fleet-stores.ts';
 import { type InstanceWires, startFleetWires } from './fleet-wires.ts';
 import { type RawSubscriber, startSubscriber } from './kill-subscriber.ts';
-import { type FlowReport, PATIENT_BROKER, type Traffic } from './kill-traffic.ts';
-import { FAULTLESS } from './ledger.ts';
+import { PATIENT_BROKER } from './kill-traffic.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { until } from './until.ts';
 
@@ -90,7 +88,7 @@ export const parameters = (id: string, session = 3_600) => ({
 /** Declares a Connection, which is to be online by then. */
 export async function declare(requester: Requester, id: string, json: object = parameters(id)): Promise<View> {
   const answer = await requester.request<View>('PUT', pathOf(id), { json });
-  expect(answer.json, answer.text).toMatchObject({ state: 'online' });
+  if (answer.json?.state !== 'online') throw new Error(`${id} is not online: ${answer.text}`);
   return answer.json;
 }
 
@@ -111,7 +109,7 @@ export async function declareMany(
 /** All Connections by their ids, as the next instance sees them. */
 export async function views(requester: Requester): Promise<ReadonlyMap<string, View>> {
   const { json, text } = await requester.request<{ connections: View[] }>('GET', '/v1/connections?limit=1000');
-  expect(json?.connections, text).toBeDefined();
+  if (json?.connections === undefined) throw new Error(`not a list of Connections: ${text}`);
   return new Map(json.connections.map((view) => [view.id, view]));
 }
 
@@ -167,12 +165,4 @@ export async function connectedSince(
 export function story(log: BrokerLog, id: string, since: number): string {
   const kinds = log.of(id).filter(({ at }) => at > since);
   return kinds.map(({ kind }: BrokerEvent) => kind).join(', ');
-}
-
-/** Ends the traffic, and expects that nothing acknowledged is missing, and so on. */
-export async function expectFaultless(traffic: Traffic, within?: number): Promise<FlowReport[]> {
-  const reports = await traffic.finish(within);
-  for (const { name, verdict } of reports) expect(verdict, name).toEqual(FAULTLESS);
-  expect(traffic.strange).toEqual([]);
-  return reports;
 }

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type PatientCaller, patientCaller } from '../helpers/balancer.ts';
+import { expectFaultless } from '../helpers/expect-faultless.ts';
 import { LEASE_TTL_MS } from '../helpers/fleet.ts';
 import {
   declareMany,
-  expectFaultless,
   loads,
   ownedBy,
   ownerOf,

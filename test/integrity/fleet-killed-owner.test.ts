@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectFaultless } from '../helpers/expect-faultless.ts';
 import { FAIL_OVER_MS } from '../helpers/fleet.ts';
 import {
   connectedSince,
   declareMany,
-  expectFaultless,
   loads,
   ownedBy,
   ownerOf,

@@ -1,10 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectFaultless } from '../helpers/expect-faultless.ts';
 import { FAIL_OVER_MS, LEASE_TTL_MS } from '../helpers/fleet.ts';
 import {
   connectedSince,
   declareMany,
-  expectFaultless,
   ownedBy,
   ownerOf,
   type Scene,
