@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { expectFaultless } from '../helpers/expect-faultless.ts';
 import { LEASE_TTL_MS } from '../helpers/fleet.ts';
-import { declareMany, expectFaultless, type Scene, startScene, story, untilAllOnline } from '../helpers/fleet-scene.ts';
+import { declareMany, type Scene, startScene, story, untilAllOnline } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
 import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
 import { printTimes } from '../helpers/measured.ts';
