@@ -59,10 +59,13 @@ describe('SIGTERM while messages flow in both directions', () => {
     for (const id of handedOver) expect(story(log, id, stoppedAt), id).toBe('disconnected, connected');
     const gaps = handedOver.map((id) => {
       const [end, begin] = log.of(id).filter(({ at }) => at > stoppedAt);
-      return (begin?.at ?? 0) - (end?.at ?? 0);
+      return { id, ms: Math.round((begin?.at ?? 0) - (end?.at ?? 0)) };
     });
-    printTimes('DISCONNECT until the next CONNECT', gaps);
-    expect(Math.max(...gaps)).toBeLessThan(NO_GAP);
+    printTimes(
+      'DISCONNECT until the next CONNECT',
+      gaps.map(({ ms }) => ms),
+    );
+    expect(gaps.filter(({ ms }) => ms >= NO_GAP)).toEqual([]);
     for (const survivor of fleet.others(owner)) {
       const inherited = ownedBy(after, survivor).filter((id) => handedOver.includes(id));
       expect(inherited.length, survivor.nodeId).toBeGreaterThanOrEqual(Math.floor(handedOver.length / 4));
@@ -74,10 +77,17 @@ describe('SIGTERM while messages flow in both directions', () => {
   it('of one instance after the other, each started again: nobody notices', async () => {
     const { fleet } = scene;
     for (const instance of fleet.instances) {
+      const stoppedAt = performance.now();
       expect(await instance.stop(), instance.nodeId).toEqual({ code: 0, signal: null });
+      const endedAt = performance.now();
       await traffic.flows(ENOUGH / 2);
+      const flowedAt = performance.now();
       await instance.start();
+      const startedAt = performance.now();
       await traffic.flows(ENOUGH / 2);
+      print(
+        `${instance.nodeId}: SIGTERM to end ${Math.round(endedAt - stoppedAt)} ms, flows ${Math.round(flowedAt - endedAt)}, start ${Math.round(startedAt - flowedAt)}, flows ${Math.round(performance.now() - startedAt)}`,
+      );
     }
     await untilAllOnline(fleet);
     await expectNoneNoticed();
