@@ -78,6 +78,26 @@ describe('a lease of this release', () => {
   });
 });
 
+describe('an exchange of the release before', () => {
+  it('has no reason code, and inherits none of one that the release before forgot', async () => {
+    const lease = await own(store);
+    const exchanges = keys.of(lease.key, 'exchanges');
+    await server.admin.hset(exchanges, { '5': '1 1 release', '5:packet': 'p', order: 1 });
+    expect(await store.exchanges.load(lease, 1)).toMatchObject([{ packetId: 5, stage: 'release', reasonCode: 0 }]);
+    await store.exchanges.begin(lease, 1, [{ packetId: 6, packet: Buffer.from('p') }]);
+    await store.exchanges.release(lease, 1, [{ packetId: 6, reasonCode: 0x10 }]);
+    // What it reads is as it was; and how it forgets, and begins anew.
+    expect(await server.admin.hget(exchanges, '6')).toBe('1 2 release');
+    await server.admin.hdel(exchanges, '6', '6:packet', '6:item');
+    await server.admin.hset(exchanges, { '6': '1 3 release', '6:packet': 'p', order: 3 });
+    const codes = (await store.exchanges.load(lease, 1)).map(({ packetId, reasonCode }) => [packetId, reasonCode]);
+    expect(codes).toEqual([
+      [5, 0],
+      [6, 0],
+    ]);
+  });
+});
+
 describe('a store of the release before, which has no schedule', () => {
   it('gets one soon after it was opened', async () => {
     const records = Array.from({ length: 20 }, () => newRecord());
