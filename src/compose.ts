@@ -20,6 +20,8 @@ import { certificatesIn, validityCaution } from './tls/material.ts';
 /** Seconds beyond the lease time until another instance has taken a dead one's Connections over. */
 const FAIL_OVER_MARGIN = 5;
 const SECRET_KEY_FILE = 'secret.key';
+/** Of a Connection that does not say. A function's becomes `onDemand` when that is available. */
+const DEFAULT_HOLD = { gateway: 'always', function: 'always' } as const;
 
 export interface Composition {
   readonly bridge: Bridge;
@@ -47,15 +49,16 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
     const context = connectionContext(config, brokers, log);
     const validate: BridgeDependencies['validate'] = (document, { stored } = { stored: false }) =>
       validateConnection(document, context(stored));
-    const { nodeId, leaseTtlMs, maxPayload } = config;
+    const { nodeId, leaseTtlMs, poolMax, maxPayload } = config;
     const dependencies = {
       brokers,
       secretBox,
       validate,
       isUrlAllowed: (url: string) =>
         isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),
-      nodeId,
+      holder: { nodeId, process: randomBytes(9).toString('base64url') },
       leaseTtlMs,
+      poolMax,
       maxPayload,
       log,
     };
@@ -174,7 +177,7 @@ function connectionContext(
       isUrlAllowed(config.allowUrls, url.href) ? null : 'The operator allows no such broker URL here (ALLOW_URLS).',
     requireTls: config.requireTls,
     allowInsecureTls: config.brokerTls.allowUnverified,
-    defaultHold: 'always',
+    defaultHold: DEFAULT_HOLD[config.mode],
     // Asked only about documents that want it: the package is loaded when it is used.
     get quicAvailable() {
       return isQuicAvailable(log);

@@ -12,6 +12,8 @@ const DEV_BROKER = { host: '127.0.0.1', port: 1883 } as const;
 
 /** Everything that an operator chooses, checked and resolved. */
 export interface Config {
+  /** `function`: state is in Redis, and nothing is held between requests. */
+  readonly mode: Environment['BRIDGE_MODE'];
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -36,6 +38,8 @@ export interface Config {
   readonly secretKeys: readonly Uint8Array[] | null;
   readonly nodeId: string;
   readonly leaseTtlMs: number;
+  /** Connections that one instance attaches at the same time. */
+  readonly poolMax: number;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** Bytes. */
   readonly maxPayload: number;
@@ -72,6 +76,7 @@ export function loadConfig(
   const settings = parsed.data;
   const store = readStore(settings);
   return Object.freeze({
+    mode: settings.BRIDGE_MODE,
     host: settings.HOST,
     port: settings.PORT,
     tls:
@@ -87,6 +92,7 @@ export function loadConfig(
     secretKeys: settings.BRIDGE_SECRET_KEY ?? null,
     nodeId: settings.NODE_ID ?? `node-${randomBytes(6).toString('hex')}`,
     leaseTtlMs: settings.LEASE_TTL_MS,
+    poolMax: settings.POOL_MAX,
     logLevel: settings.LOG_LEVEL,
     maxPayload: settings.MAX_PAYLOAD,
     requireTls: settings.REQUIRE_TLS,
@@ -158,7 +164,11 @@ function contradictions(
   if ((given.TLS_CERT === undefined) !== (given.TLS_KEY === undefined)) {
     faults.push('TLS_CERT and TLS_KEY belong together: only one is set.');
   }
-  if (/^redis/.test(given.STORE_URL ?? '')) {
+  const isRedis = /^redis/.test(given.STORE_URL ?? '');
+  if (given.BRIDGE_MODE === 'function' && !isRedis) {
+    faults.push('BRIDGE_MODE is function, and functions keep their state in Redis: set STORE_URL to redis://….');
+  }
+  if (isRedis) {
     if (given.BRIDGE_SECRET_KEY === undefined) {
       faults.push(
         'BRIDGE_SECRET_KEY is required with Redis, the same for all instances; make one with: openssl rand -base64 32.',

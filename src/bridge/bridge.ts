@@ -1,7 +1,10 @@
+import { Problem } from '../errors/problem.ts';
 import { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import { Documents } from './documents.ts';
 import type { Bridge, PublishRequest, PublishResult } from './facade.ts';
+import { Instance } from './fleet/instance.ts';
+import { Keeper } from './keeper.ts';
 import { Dialer } from './link/dial.ts';
 import { problemOf } from './link/link-problems.ts';
 import { Messages } from './messages.ts';
@@ -13,7 +16,6 @@ import { readiness } from './readiness.ts';
 import { Records } from './records.ts';
 import { Removals } from './removals.ts';
 import { RetainedReader } from './retained.ts';
-import { Revival } from './revival.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Views } from './views.ts';
 
@@ -33,11 +35,11 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
   const keptPublishes = new KeptPublishes(dependencies, connections);
   const messages = new Messages(store, views);
-  const revival = new Revival(dependencies, pool, removals);
+  const keeper = new Keeper(dependencies, pool, removals);
   const publishers = new PerBroker(brokers, (profile) => new PooledClient(profile, dialer));
   const readers = new PerBroker(brokers, (profile) => new RetainedReader(profile, dialer, maxPayload));
 
-  const bridge: Bridge = {
+  const local: Bridge = {
     openConnection: (input) => connections.open(input),
     declareConnection: (id, input) => connections.declare(id, input),
     patchConnection: (id, patch) => connections.patch(id, patch),
@@ -68,15 +70,24 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     readiness: async () => readiness(store, publishers),
     start: async () => {
       pool.start();
-      await revival.start();
+      const { hasPredecessor } = await instance.start();
+      await keeper.start();
+      if (hasPredecessor) {
+        keeper.succeed().catch((err) => dependencies.log.warn({ err }, 'what this instance owned was not all found'));
+      }
     },
     stop: async () => {
-      revival.stop();
+      keeper.stop();
       removals.stop();
-      await Promise.all([pool.stop(), ...[...publishers.made, ...readers.made].map((client) => client.stop())]);
+      const clients = [...publishers.made, ...readers.made];
+      const why = new Problem('shutting-down', { retryAfter: 5 });
+      await Promise.all([instance.giveUpAll(why), ...clients.map((client) => client.stop())]);
+      pool.stop();
+      await instance.stop();
     },
   };
-  return { ...withStoreProblems(bridge), start: bridge.start, stop: bridge.stop };
+  const instance = new Instance({ dependencies, local, pool, keeper });
+  return withStoreProblems({ ...local, ...instance.routed });
 }
 
 /** Publishes in order; what became of each is in the results, in the same order. */
@@ -87,14 +98,14 @@ function settleAll(
   return Promise.all(requests.map((request) => publish(request).catch(problemOf)));
 }
 
-/** Wherever the store fails under a request, the caller learns the same. */
-function withStoreProblems(bridge: Bridge): Bridge {
-  const guarded = Object.entries(bridge).map(([name, method]) => [
+/** Wherever the store fails under a request, the caller learns the same; a start tells its failure as it is. */
+function withStoreProblems({ start, stop, ...requests }: Bridge): Bridge {
+  const guarded = Object.entries(requests).map(([name, method]) => [
     name,
     (...args: never[]) =>
       (method as (...args: never[]) => Promise<unknown>)(...args).catch((error: unknown) => {
         throw problemOf(error);
       }),
   ]);
-  return Object.fromEntries(guarded) as Bridge;
+  return { ...(Object.fromEntries(guarded) as typeof requests), start, stop };
 }

@@ -1,5 +1,5 @@
 import type { ValidatedConnection } from './facade.ts';
-import type { Store } from './ports.ts';
+import type { Holder, Store } from './ports.ts';
 
 /** An operator-named broker: where it is and how to authenticate. It holds no ClientID, Will or subscriptions. */
 export interface BrokerProfile {
@@ -49,8 +49,11 @@ export interface BridgeDependencies {
   validate: (document: unknown, options?: { stored: boolean }) => ValidatedConnection;
   /** Whether the operator lets a broker send its clients to this URL (Server Reference). */
   isUrlAllowed: (url: string) => boolean;
-  nodeId: string;
+  /** This process: whom its leases belong to. */
+  holder: Holder;
   leaseTtlMs: number;
+  /** Connections that may be attached here at the same time. */
+  poolMax: number;
   /** Bytes; a longer inbound payload is kept as an `oversize` record. */
   maxPayload: number;
   log: Log;

@@ -1,26 +1,49 @@
+import { Problem } from '../errors/problem.ts';
 import { Connection, type ConnectionDependencies } from './connection/connection.ts';
 import { Turns } from './connection/turns.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Documents } from './documents.ts';
 import type { Dialer } from './link/dial.ts';
-import type { ConnectionRecord, Key, Lease } from './ports.ts';
-
-/** Leases are renewed at a third of their time, so that two renewals may fail. */
-const RENEWALS_PER_LEASE = 3;
+import { notOwner } from './link/link-problems.ts';
+import { LeaseClock } from './ownership/lease-clock.ts';
+import { Renewals } from './ownership/renewals.ts';
+import type { ConnectionRecord, Key } from './ports.ts';
 
 /** Connections that are being attached to one broker at the same time. */
 const ATTACHING_AT_ONCE = 100;
+const TIDYING_INTERVAL_MS = 1_000;
+/** How long a Connection that is attached on demand stays so for the next request, in milliseconds. */
+const LINGER_MS = 5_000;
+/** How long one that does nothing is remembered: who has obtained it uses it at once. */
+const FORGOTTEN_AFTER_MS = 30_000;
 
-/** The Connections that are alive in this process, and their leases. */
+/** The Connections that are alive in this process: their leases, and how many may be attached. */
 export class Pool {
   readonly #deps: BridgeDependencies & ConnectionDependencies;
   readonly #connections = new Map<Key, Connection>();
   readonly #byId = new Map<string, Connection>();
-  #renewal: NodeJS.Timeout | undefined;
+  readonly #renewals: Renewals;
+  #tidying: NodeJS.Timeout | undefined;
 
   constructor(dependencies: BridgeDependencies, documents: Documents, dialer: Dialer) {
-    const turns = new Turns(ATTACHING_AT_ONCE);
-    this.#deps = { ...dependencies, dialer, turns, readParameters: (record) => documents.read(record) };
+    const { store, log, leaseTtlMs } = dependencies;
+    const clock = new LeaseClock(leaseTtlMs);
+    this.#deps = {
+      ...dependencies,
+      dialer,
+      clock,
+      turns: new Turns(ATTACHING_AT_ONCE),
+      readParameters: (record) => documents.read(record),
+      makeRoom: (key) => this.#makeRoom(key),
+      onGone: (connection) => this.forget(connection),
+    };
+    this.#renewals = new Renewals({
+      clock,
+      log,
+      leases: store.leases,
+      schedule: store.schedule,
+      connections: this.#connections,
+    });
   }
 
   get(key: Key): Connection | undefined {
@@ -31,6 +54,20 @@ export class Pool {
   owned(id: string): Connection | undefined {
     const connection = this.#byId.get(id);
     return connection?.lease ? connection : undefined;
+  }
+
+  all(): Connection[] {
+    return [...this.#connections.values()];
+  }
+
+  /** Those that this instance owns. */
+  allOwned(): Connection[] {
+    return [...this.#connections.values()].filter(({ lease }) => lease !== null);
+  }
+
+  /** Connections that may be attached beside those that are. */
+  get room(): number {
+    return this.#deps.poolMax - this.#attached().length;
   }
 
   /** The live Connection of a record; when there is none it is made from what the store knows. */
@@ -46,40 +83,47 @@ export class Pool {
     return winner;
   }
 
-  forget(record: ConnectionRecord): void {
-    this.#connections.delete(record.key);
-    this.#byId.delete(record.id);
+  forget({ key, id }: Pick<ConnectionRecord, 'key' | 'id'>): void {
+    this.#connections.delete(key);
+    this.#byId.delete(id);
   }
 
   start(): void {
-    const every = Math.floor(this.#deps.leaseTtlMs / RENEWALS_PER_LEASE);
-    this.#renewal = setInterval(() => this.#renew(), every);
+    this.#renewals.start();
+    this.#tidying = setInterval(() => void this.#tidy(), TIDYING_INTERVAL_MS);
   }
 
-  /** Disconnects all normally and gives the leases back. */
-  async stop(): Promise<void> {
-    // All at once: brokers that do not answer must not hold up the others.
-    await Promise.all([...this.#connections.values()].map((connection) => connection.stop()));
-    clearInterval(this.#renewal);
+  /** All that is owned here must have been given back by now. */
+  stop(): void {
+    clearInterval(this.#tidying);
+    this.#renewals.stop();
     this.#connections.clear();
     this.#byId.clear();
   }
 
-  async #renew(): Promise<void> {
-    const leases = [...this.#connections.values()].map(({ lease }) => lease).filter((lease) => lease !== null);
-    if (leases.length === 0) return;
-    try {
-      const lost = await this.#deps.store.leases.renew(leases, this.#deps.leaseTtlMs);
-      for (const lease of leases) if (lost.has(lease.key)) this.#onLost(lease);
-    } catch (error) {
-      this.#deps.log.warn({ err: error }, 'leases could not be renewed');
-    }
+  #attached(): Connection[] {
+    return [...this.#connections.values()].filter(({ isAttached }) => isAttached);
   }
 
-  #onLost(lease: Lease): void {
-    const connection = this.#connections.get(lease.key);
-    if (connection?.lease?.epoch !== lease.epoch) return;
-    this.#deps.log.warn({ key: lease.key }, 'the lease was lost');
-    connection.leaseLost();
+  /** Parks what was used least recently, as long as more are attached than may be. */
+  async #makeRoom(forKey: Key): Promise<void> {
+    const { poolMax } = this.#deps;
+    const others = this.#attached().filter(({ key }) => key !== forKey);
+    if (others.length < poolMax) return;
+    const parkable = others.filter(({ isParkable }) => isParkable).sort((a, b) => b.idleMs - a.idleMs);
+    for (const connection of parkable) if (await connection.park()) return;
+    throw new Problem('overloaded', {
+      detail: `${poolMax} Connections are attached here, and none of them can be parked now`,
+      retryAfter: 5,
+    });
+  }
+
+  async #tidy(): Promise<void> {
+    for (const connection of this.#connections.values()) {
+      if (connection.isDormant && connection.idleMs > FORGOTTEN_AFTER_MS) connection.retire(notOwner());
+      else if (connection.parameters.hold === 'onDemand' && connection.idleMs > LINGER_MS && connection.isParkable) {
+        connection.park().catch((err) => this.#deps.log.warn({ err, key: connection.key }, 'parking failed'));
+      }
+    }
   }
 }

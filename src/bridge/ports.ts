@@ -82,6 +82,11 @@ export interface Lease extends Fence {
   readonly holder: Holder;
 }
 
+export interface Renewal {
+  readonly renewed: ReadonlySet<Key>;
+  readonly lost: ReadonlySet<Key>;
+}
+
 export interface Leases {
   /**
    * Takes the lease for `holder` if nobody has it, for `ttlMs` by the store's clock. The same process asking again gets
@@ -90,10 +95,10 @@ export interface Leases {
    */
   acquire(key: Key, holder: Holder, ttlMs: number): Promise<Lease | { readonly heldBy: string }>;
   /**
-   * Renews many at once; answers the keys whose lease is lost: ended, or another epoch's. One that could not be asked
-   * about is not lost; rejects when none could.
+   * Renews many at once; answers whose lease is renewed, and whose is lost: ended, or another epoch's. One that could not
+   * be asked about is in neither; rejects when none could.
    */
-  renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>>;
+  renew(leases: readonly Fence[], ttlMs: number): Promise<Renewal>;
   /** Gives it back. A lease that is no longer ours is left alone. */
   release(lease: Fence): Promise<void>;
   /** The `nodeId` of the holder. */

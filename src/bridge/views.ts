@@ -14,12 +14,12 @@ type Liveness = Pick<
 
 /** Connections as callers see them: the owner's live knowledge here, else what the owner stored last. */
 export class Views {
-  readonly #deps: Pick<BridgeDependencies, 'store' | 'nodeId' | 'validate'>;
+  readonly #deps: Pick<BridgeDependencies, 'store' | 'holder' | 'validate'>;
   readonly #documents: Documents;
   readonly #pool: Pool;
 
   constructor(
-    dependencies: Pick<BridgeDependencies, 'store' | 'nodeId' | 'validate'>,
+    dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'validate'>,
     documents: Documents,
     pool: Pool,
   ) {
@@ -50,7 +50,7 @@ export class Views {
     if (live !== undefined && live.lease !== null) {
       const { generation, subscriptions } = live;
       const { state, since, reason, connack } = live.status;
-      const owner = this.#deps.nodeId;
+      const owner = this.#deps.holder.nodeId;
       return { state, since: new Date(since).toISOString(), reason, connack, generation, subscriptions, owner };
     }
     const [session, owner] = await Promise.all([

@@ -3,6 +3,7 @@ import { MAX_REMAINING_LENGTH } from '../mqtt/limits.ts';
 
 const MIB = 1024 * 1024;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const MODES = ['gateway', 'function'] as const;
 const SECRET_KEY_BYTES = 32;
 const UNAVAILABLE = 'is not available in this version';
 
@@ -64,6 +65,7 @@ export const environment = z.object({
     .regex(/^[\w.:-]{1,128}$/, { error: 'is not 1 to 128 letters, digits, ".", "_", ":" or "-"' })
     .optional(),
   LEASE_TTL_MS: wholeNumber(1000, 600_000).default(15_000),
+  POOL_MAX: wholeNumber(1, 1_000_000).default(5_000),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `is not one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   MAX_PAYLOAD: wholeNumber(1, MAX_REMAINING_LENGTH).default(MIB),
   REQUIRE_TLS: z
@@ -72,9 +74,8 @@ export const environment = z.object({
     .transform((text) => text === 'true'),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
-  BRIDGE_MODE: z.literal('gateway', { error: `can only be gateway: any other mode ${UNAVAILABLE}` }).default('gateway'),
+  BRIDGE_MODE: z.enum(MODES, { error: `is not one of ${MODES.join(', ')}` }).default('gateway'),
   ALLOW_WEBHOOKS: unavailable.optional(),
-  POOL_MAX: unavailable.optional(),
   MAX_STORE_BYTES: unavailable.optional(),
   CORS_ORIGINS: unavailable.optional(),
 });

@@ -24,6 +24,15 @@ export interface ProblemDetails {
   cause?: unknown;
 }
 
+export const PROBLEM_JSON = 'application/problem+json';
+
+export interface ProblemDocument extends ProblemDetails {
+  /** `/problems/<name>` */
+  type: string;
+  title?: unknown;
+  status?: unknown;
+}
+
 /** An error that the API answers as RFC 9457 problem+json. Nothing secret may be put into one. */
 export class Problem extends Error {
   override readonly name = 'Problem';
@@ -40,8 +49,15 @@ export class Problem extends Error {
     return PROBLEMS[this.type].status;
   }
 
+  /** Reads a problem document again, as `toJSON` made it. */
+  static from(document: ProblemDocument): Problem {
+    const { type, title: _title, status: _status, ...details } = document;
+    const name = type.slice(type.lastIndexOf('/') + 1);
+    return new Problem(isProblemName(name) ? name : 'internal', details);
+  }
+
   /** The members of the problem document. */
-  toJSON(): Record<string, unknown> {
+  toJSON(): ProblemDocument {
     const { retryAfter: _header, cause: _ours, ...shown } = this.details;
     return {
       type: `/problems/${this.type}`,
@@ -50,4 +66,9 @@ export class Problem extends Error {
       ...shown,
     };
   }
+}
+
+/** A newer release may know more of them. */
+function isProblemName(name: string): name is ProblemName {
+  return Object.hasOwn(PROBLEMS, name);
 }

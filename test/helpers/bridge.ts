@@ -23,6 +23,7 @@ export async function createTestBridge(options: {
   maxPayload?: number;
   nodeId?: string;
   leaseTtlMs?: number;
+  poolMax?: number;
   /** Where brokers may send their clients; nowhere when not said. */
   isUrlAllowed?: (url: string) => boolean;
 }): Promise<TestBridge> {
@@ -34,8 +35,9 @@ export async function createTestBridge(options: {
     secretBox: createSecretBox([Buffer.alloc(32, 7)]),
     validate: valid,
     isUrlAllowed: options.isUrlAllowed ?? (() => false),
-    nodeId: options.nodeId ?? 'test',
+    holder: { nodeId: options.nodeId ?? 'test', process: options.nodeId ?? 'test' },
     leaseTtlMs: options.leaseTtlMs ?? 15_000,
+    poolMax: options.poolMax ?? 5_000,
     maxPayload,
     log: SILENT,
   });

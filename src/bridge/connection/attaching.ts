@@ -76,6 +76,7 @@ export async function connectAttachment(options: AttachingOptions): Promise<Atta
       },
       outbound,
       onLost,
+      standing: () => session.standing,
       signal,
     });
   } catch (error) {

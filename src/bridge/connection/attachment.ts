@@ -4,9 +4,10 @@ import type { Outbound, OutboundSession } from '../delivery/outbound.ts';
 import type { Dialer } from '../link/dial.ts';
 import type { LinkEnd } from '../link/link-end.ts';
 import type { ConnectOptions } from '../link/mqtt-client.ts';
-import type { MqttLink } from '../link/mqtt-link.ts';
+import type { LinkHandlers, MqttLink } from '../link/mqtt-link.ts';
 import type { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import type { FlowControl, FlowPacket } from '../link/packet-splitter.ts';
+import type { Standing } from '../ownership/lease-clock.ts';
 import { within } from '../waiting.ts';
 
 /** How a network connection is ended by us. */
@@ -29,6 +30,8 @@ export interface AttachmentOptions {
   outbound: Outbound;
   /** The network connection ended after `watch`, and not by `end` or `abandon`. */
   onLost: (end: LinkEnd, connectedAt: number) => void;
+  /** Whether the lease allows to send. */
+  standing: () => Standing;
   /** Ends the attempt. */
   signal: AbortSignal;
 }
@@ -55,10 +58,11 @@ export class Attachment {
 
   /** Connects. What arrives waits, and nothing is sent, until `open` says which session this is. */
   static async connect(options: AttachmentOptions): Promise<Attachment> {
-    const { dialer, addresses, identifiers, outbound, onLost, signal } = options;
+    const { dialer, addresses, identifiers, outbound, onLost, standing, signal } = options;
     const inbound = new Inbound(options.inbound);
     const watched = { yes: false };
-    const handlers = {
+    const handlers: LinkHandlers = {
+      standing,
       onPacket: (packet: FlowPacket, cut: number) => {
         if (packet.cmd === 'publish' || packet.cmd === 'pubrel') inbound.take(packet, cut);
         else outbound.onAck(packet);
@@ -76,6 +80,20 @@ export class Attachment {
     const link = await dialer.connect(addresses, identifiers, handlers, signal);
     attachment = new Attachment(link, options, inbound, watched);
     return attachment;
+  }
+
+  /** Milliseconds since CONNACK, or since the broker sent a message. */
+  get quietMs(): number {
+    return this.#inbound.quietMs;
+  }
+
+  get hasSettled(): boolean {
+    return this.#inbound.hasSettled;
+  }
+
+  letThrough(): void {
+    this.link.letThrough();
+    this.#outbound.onDrain();
   }
 
   get connack(): IConnackPacket {

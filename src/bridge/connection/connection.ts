@@ -1,31 +1,40 @@
 import { Problem } from '../../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
+import type { StateReason } from '../../schemas/connection-view.ts';
 import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
 import type { KeptPublish } from '../delivery/publish-queue.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { Dialer } from '../link/dial.ts';
-import { notOwner, storeProblem } from '../link/link-problems.ts';
+import { notOwner, problemOfFailure, stateReason, storeProblem } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
-import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch } from '../ports.ts';
+import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
+import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch, StoreUnavailable } from '../ports.ts';
 import { Outbox } from '../publications/outbox.ts';
+import { Stopwatch } from '../stopwatch.ts';
 import { interrupted } from './attaching.ts';
 import type { Ending } from './attachment.ts';
 import { type Discarded, discardSession } from './discard-session.ts';
 import { NetworkConnection } from './network-connection.ts';
+import { nextLookMs } from './next-look.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import type { Turns } from './turns.ts';
 import { WayBack } from './way-back.ts';
 
 export interface ConnectionDependencies
-  extends Pick<BridgeDependencies, 'store' | 'brokers' | 'nodeId' | 'leaseTtlMs' | 'maxPayload' | 'log'> {
+  extends Pick<BridgeDependencies, 'store' | 'brokers' | 'holder' | 'maxPayload' | 'log'> {
   dialer: Dialer;
-  /** Which all Connections of this process share. */
+  /** These two all Connections of this process share. */
   turns: Turns;
+  clock: LeaseClock;
   /** The parameters in a record, secrets too. */
   readParameters: (record: ConnectionRecord) => ConnectionParameters;
+  /** Makes room for another network connection; rejects with `overloaded` when there is none. */
+  makeRoom: (key: Key) => Promise<void>;
+  /** It has ended for good in this process: another instance has it, or may have it. */
+  onGone: (connection: Connection) => void;
 }
 
 /** What a change of the parameters asks for. */
@@ -36,6 +45,11 @@ export interface Consequences {
   subscriptions: boolean;
 }
 
+const PARKED: StateReason = {
+  code: 'parked',
+  detail: 'Detached for now: the broker keeps the session, and a request, or the keeper, attaches it',
+};
+
 /**
  * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
  * Connection object may be dropped and made again from its record at any time.
@@ -44,6 +58,7 @@ export interface Consequences {
  */
 export class Connection {
   readonly key: Key;
+  readonly id: string;
   readonly #deps: ConnectionDependencies;
   readonly #session: Session;
   readonly #outbound: Outbound;
@@ -53,9 +68,12 @@ export class Connection {
   #parameters: ConnectionParameters;
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
+  /** Since a caller used it last. */
+  readonly #unused = new Stopwatch();
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
+    this.id = record.id;
     this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
     const onStoreFailure = (error: unknown) => this.#onStoreFailure(error);
@@ -80,16 +98,16 @@ export class Connection {
       session: this.#session,
       outbound: this.#outbound,
       log: dependencies.log,
-      leaseTtlMs: dependencies.leaseTtlMs,
       parameters: () => this.#parameters,
       attempt: () => {
-        if (this.#isWanted()) this.#network.make().catch(() => undefined);
+        if (this.#isToAttach()) this.#network.make().catch(() => undefined);
       },
       whileDetached: (task) =>
         this.#network.exclusively(async () => {
           if (this.#finished === null && !this.#network.exists && !this.#network.isBeingMade) await task();
         }),
       onStoreFailure,
+      onDisowned: () => this.retire(notOwner()),
     });
     this.#network = new NetworkConnection({
       deps: dependencies,
@@ -104,6 +122,7 @@ export class Connection {
       own: async () => {
         if (this.#finished !== null) throw this.#finished;
         await this.#own();
+        await dependencies.makeRoom(this.key);
       },
       onStoreFailure,
     });
@@ -115,6 +134,9 @@ export class Connection {
   get lease(): Lease | null {
     return this.#session.lease;
   }
+  get standing(): Standing {
+    return this.#session.standing;
+  }
   get generation(): number {
     return this.#session.generation;
   }
@@ -123,6 +145,41 @@ export class Connection {
   }
   get subscriptions(): SubscriptionView[] {
     return this.#session.table.view(this.#parameters.subscriptions ?? []);
+  }
+
+  /** Whether it has a network connection, be it that it is still being made. */
+  get isAttached(): boolean {
+    return this.#network.exists || this.#network.isBeingMade;
+  }
+
+  /** Whether it may be forgotten here: it does nothing, and is owned by another instance or by none. */
+  get isDormant(): boolean {
+    return this.lease === null && !this.isAttached && !this.#wayBack.isPending && this.#outbound.isIdle;
+  }
+
+  /** Whether the broker keeps the session without the network connection. */
+  get isLasting(): boolean {
+    return this.#session.outlivesConnection;
+  }
+
+  /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
+  get isParkable(): boolean {
+    return (this.isLasting || this.#parameters.hold === 'onDemand') && this.#isQuiet;
+  }
+
+  /** Whether another instance may have it: nothing is lost with the network connection, and nothing is under way. */
+  get isMovable(): boolean {
+    return this.isLasting && this.#isQuiet;
+  }
+
+  /** When somebody has to look at it once nobody owns it, in milliseconds; null: not before it is asked for. */
+  get nextLookMs(): number | null {
+    return nextLookMs(this.#session.status, this.#parameters);
+  }
+
+  /** Milliseconds since a caller used it, or the broker sent something. */
+  get idleMs(): number {
+    return Math.min(this.#unused.elapsedMs, this.#network.quietMs);
   }
 
   /** Whether the broker still has a subscription, be it that it refused to end it. */
@@ -156,6 +213,7 @@ export class Connection {
    * with `no-answer` when the attempt takes longer than the one who asked should wait.
    */
   async attach(): Promise<void> {
+    this.#unused.restart();
     this.#wayBack.forgetTakeovers();
     await this.#network.makeInTime();
   }
@@ -178,8 +236,49 @@ export class Connection {
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
       await this.#session.save();
-      await this.#session.release();
+      await this.#release();
     });
+  }
+
+  /** Detaches for now: the session lives on at the broker, and whoever needs it attaches again. False when in use. */
+  async park(): Promise<boolean> {
+    const parked = await this.#network.exclusively(async () => {
+      if (!this.isParkable || this.#finished !== null) return false;
+      await this.#network.end();
+      this.#wayBack.cancel();
+      this.#session.setState('parked', PARKED);
+      await this.#session.save();
+      await this.#release();
+      return true;
+    });
+    // What was asked for meanwhile found it attached still.
+    if (!this.#outbound.isIdle) this.#attachForCaller();
+    return parked;
+  }
+
+  /** Attaches, and waits until the broker has sent what it kept; false when it had not fallen silent by then. */
+  async drain(budgetMs: number, signal: AbortSignal): Promise<boolean> {
+    const spent = new Stopwatch();
+    await this.#network.makeInTime();
+    return this.#network.fallsSilent(budgetMs - spent.elapsedMs, signal);
+  }
+
+  /** It could not be drained: stays parked until it is due again, with the reason to be seen. */
+  async rest(error: unknown): Promise<void> {
+    await this.#network.exclusively(async () => {
+      const { state } = this.#session.status;
+      if (this.lease === null || this.#network.exists || state === 'refused' || state === 'takenOver') return;
+      this.#wayBack.cancel();
+      this.#session.setState('parked', stateReason(problemOfFailure(error, this.#parameters.protocolVersion)));
+      await this.#session.save();
+      await this.#release();
+    });
+  }
+
+  /** The store has renewed that lease: what was held back meanwhile may be sent. */
+  confirm(lease: Fence, asked: Asked): void {
+    this.#session.confirm(lease, asked);
+    if (this.#session.standing === 'sure') this.#network.letThrough();
   }
 
   /** Takes new parameters. Resolves when the broker has followed as far as it will; how far, the state tells. */
@@ -194,6 +293,7 @@ export class Connection {
    * detached, and they wait for the next attach.
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
+    this.#unused.restart();
     this.#parameters = parameters;
     return this.#network.follow(filters);
   }
@@ -213,7 +313,8 @@ export class Connection {
   publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
     const { refusal } = this;
     if (refusal !== null) return Promise.reject(refusal);
-    this.#attachIfParked();
+    this.#unused.restart();
+    this.#attachForCaller();
     return this.#outbound.publish(message, timeoutMs, kept);
   }
 
@@ -227,7 +328,7 @@ export class Connection {
   /** Something waits in the outbox, or an exchange is to be finished: a detached Connection is attached for it. */
   sendOutbox(): void {
     if (this.refusal !== null) return;
-    this.#attachIfParked();
+    this.#attachForCaller();
     this.#outbox.wake();
   }
 
@@ -250,43 +351,72 @@ export class Connection {
     });
   }
 
-  /** Ends for good in this process: disconnects normally and gives the lease back. The session lives on. */
-  async stop(): Promise<void> {
-    await this.finish({}, false, new Problem('shutting-down', { retryAfter: 5 }));
+  /**
+   * Ends for good in this process: what is under way is acknowledged, then DISCONNECT, then the lease is given back. The
+   * session lives on, and so does the Connection: answers whether it waits for somebody to take it.
+   */
+  async stop(why: Problem): Promise<boolean> {
+    await this.finish({}, false, why);
     if (this.#session.status.state === 'online') {
-      this.#session.setState('offline', { code: 'shutting-down', detail: 'The owner was shut down' });
+      this.#session.setState('offline', { code: why.type, detail: 'The owner gave it back; another one takes it' });
     }
     await this.#session.save().catch(() => undefined);
+    const isToAttach = this.lease !== null && this.nextLookMs === 0;
     await this.release();
+    return isToAttach;
   }
 
   async release(): Promise<void> {
-    await this.#session.release().catch(() => undefined);
+    await this.#release().catch(() => undefined);
   }
 
-  /** The lease ended or went to somebody else: nothing may be sent or acknowledged any more. */
-  leaseLost(): void {
-    if (this.lease === null) return;
+  /** Ends for good in this process, at once: the lease is another's, or nobody's. */
+  retire(why: Problem): void {
+    if (this.#finished !== null) return;
+    this.#finished = why;
     this.#session.lose();
-    this.#network.abandon(notOwner());
-    this.#wayBack.leaseLost();
+    this.#outbox.end();
+    this.#wayBack.end();
+    this.#network.abandon(why);
+    this.#outbound.stop(why);
+    this.#deps.onGone(this);
   }
 
-  #isWanted(): boolean {
-    const { wanted, state } = this.#session.status;
-    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
+  /** The store cannot be asked, and the lease ends soon: detaches before that, and comes back with it. */
+  leaseRanOut(): void {
+    if (this.lease === null) return;
+    this.#deps.log.warn({ key: this.key }, 'the lease could not be renewed in time; the connection is closed');
+    this.#session.lose();
+    const why = new StoreUnavailable('The lease could not be renewed in time');
+    this.#network.abandon(storeProblem(why));
+    this.#wayBack.storeFailed(why);
   }
 
-  /** How the attempt ends shows in the state; who publishes has a deadline of their own. */
-  #attachIfParked(): void {
+  get #isQuiet(): boolean {
     const { state } = this.#session.status;
-    if (state === 'parked' || this.lease === null) this.#network.make().catch(() => undefined);
+    const idle = this.#outbound.isIdle && this.#outbox.isIdle && this.#network.hasSettled;
+    return idle && state === 'online' && !this.#network.isBeingMade;
+  }
+
+  /** It is to be attached by itself: not what rests, nor what is attached only when it is asked for. */
+  #isToAttach(): boolean {
+    const { wanted, state } = this.#session.status;
+    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver' && state !== 'parked';
+  }
+
+  #release(): Promise<void> {
+    return this.#session.release(this.nextLookMs);
+  }
+
+  /** Unless it is attached, or will be by itself. How the attempt ends shows in the state; callers have deadlines. */
+  #attachForCaller(): void {
+    if (!this.isAttached && !this.#wayBack.isPending) this.#network.make().catch(() => undefined);
   }
 
   async #settle(): Promise<void> {
     if (this.#finished !== null || this.#network.exists || this.lease === null) return;
-    if (this.#isWanted()) this.#wayBack.tryNow();
-    else await this.#session.release();
+    if (this.#isToAttach()) this.#wayBack.tryNow();
+    else await this.#release();
   }
 
   /** Ends the network connection and attaches again with other parameters, unless it rests for another reason than they. */
@@ -324,7 +454,7 @@ export class Connection {
   /** What is not stored is not acknowledged: without the connection the broker will send it again. */
   #onStoreFailure(error: unknown): void {
     if (error instanceof StaleEpoch) {
-      this.leaseLost();
+      this.retire(notOwner());
       return;
     }
     this.#deps.log.error({ err: error, key: this.key }, 'the store failed; the connection is closed');

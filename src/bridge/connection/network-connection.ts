@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../../errors/problem.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { Outbound } from '../delivery/outbound.ts';
@@ -8,6 +9,7 @@ import { problemOfFailure } from '../link/link-problems.ts';
 import type { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import { Mutex } from '../mutex.ts';
 import type { Outbox } from '../publications/outbox.ts';
+import { Stopwatch } from '../stopwatch.ts';
 import { LATE, unlessAborted, within } from '../waiting.ts';
 import { type AttachingOptions, applySubscriptions, connectAttachment, openAttachment } from './attaching.ts';
 import type { Attachment, Ending } from './attachment.ts';
@@ -35,6 +37,10 @@ export interface NetworkConnectionOptions {
 /** Connect time-outs that a request to attach waits: one for its turn, one for CONNACK, one for SUBACK. */
 const PATIENCE = 3;
 
+/** A broker has sent what it kept when it was silent for so long: MQTT has no mark for that. */
+const SILENCE_MS = 250;
+const SETTLING_MS = 10;
+
 /** The network connection of one Connection, or its absence: made, changed and ended one after the other. */
 export class NetworkConnection {
   readonly #options: NetworkConnectionOptions;
@@ -54,6 +60,33 @@ export class NetworkConnection {
   }
   get isBeingMade(): boolean {
     return this.#attempts.isUnderWay;
+  }
+
+  /** Milliseconds since the broker sent a message; for ever when there is no network connection. */
+  get quietMs(): number {
+    return this.#attachment?.quietMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether all that came is stored and acknowledged. */
+  get hasSettled(): boolean {
+    return this.#attachment?.hasSettled ?? true;
+  }
+
+  /** Resolves when the broker has sent nothing for a while, and all is stored; false when the time is over before. */
+  async fallsSilent(withinMs: number, signal: AbortSignal): Promise<boolean> {
+    const spent = new Stopwatch();
+    while (!this.hasSettled || this.quietMs < SILENCE_MS) {
+      const left = withinMs - spent.elapsedMs;
+      if (left <= 0 || !this.#isAlive() || signal.aborted) return false;
+      const wait = Math.min(left, Math.max(SILENCE_MS - this.quietMs, SETTLING_MS));
+      await sleep(wait, undefined, { signal }).catch(() => undefined);
+    }
+    return true;
+  }
+
+  /** What was held back while it was not sure whether the lease is still ours may be sent. */
+  letThrough(): void {
+    this.#attachment?.letThrough();
   }
 
   /** Runs a task while nothing else makes, changes or ends it; an attempt that waits for CONNACK may be under way. */

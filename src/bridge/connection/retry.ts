@@ -13,20 +13,29 @@ export class Retry {
     this.#attempt = attempt;
   }
 
-  /** Tries again after a back-off that grows with each call, at the latest after so many milliseconds. */
-  backOff(atMostMs?: number): void {
-    this.after(backoffMs(this.#failures, atMostMs));
+  /** Whether an attempt is to come. */
+  get isPending(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** Tries again after a back-off that grows with each call. */
+  backOff(): void {
+    this.after(backoffMs(this.#failures));
     this.#failures += 1;
   }
 
   /** Tries again after so many milliseconds, and not when it was to before. */
   after(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#attempt, ms);
+    this.cancel();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#attempt();
+    }, ms);
   }
 
   cancel(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Tells how long the last network connection had lived, in milliseconds. */

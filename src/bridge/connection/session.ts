@@ -2,27 +2,38 @@ import { Problem } from '../../errors/problem.ts';
 import type { ConnectionState, StateReason } from '../../schemas/connection-view.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import { notOwner } from '../link/link-problems.ts';
+import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
 import type { ConnectionRecord, Fence, Key, Lease } from '../ports.ts';
 import { initialStatus, readStatus, type SessionStatus } from './session-status.ts';
 import { SubscriptionTable } from './subscription-table.ts';
 
+export interface SessionDependencies extends Pick<BridgeDependencies, 'store' | 'holder'> {
+  clock: LeaseClock;
+}
+
 /** What is known of a Connection's MQTT session in this process: the lease on it, its generation, and its status. */
 export class Session {
   readonly #key: Key;
-  readonly #deps: Pick<BridgeDependencies, 'store' | 'nodeId' | 'leaseTtlMs'>;
+  readonly #deps: SessionDependencies;
   #lease: Lease | null = null;
+  /** When the store was asked for the lease last, and said yes. */
+  #asked: Asked | null = null;
   #generation = 0;
   #status: SessionStatus = initialStatus(Date.now());
   #table = new SubscriptionTable([]);
   #removing = false;
 
-  constructor(key: Key, dependencies: Pick<BridgeDependencies, 'store' | 'nodeId' | 'leaseTtlMs'>) {
+  constructor(key: Key, dependencies: SessionDependencies) {
     this.#key = key;
     this.#deps = dependencies;
   }
 
   get lease(): Lease | null {
     return this.#lease;
+  }
+  /** Whether the lease may still be relied on. */
+  get standing(): Standing {
+    return this.#lease === null || this.#asked === null ? 'over' : this.#deps.clock.standing(this.#asked);
   }
   get generation(): number {
     return this.#generation;
@@ -45,6 +56,11 @@ export class Session {
     return this.#lease;
   }
 
+  /** The store has renewed that lease, when it was asked. */
+  confirm({ epoch }: Fence, asked: Asked): void {
+    if (this.#lease?.epoch === epoch) this.#asked = asked;
+  }
+
   /** Reads what the store knows. An owner that was online before is not any more. */
   async load(): Promise<void> {
     const record = await this.#deps.store.inbound.loadSession(this.#key);
@@ -60,15 +76,18 @@ export class Session {
    * `connection-not-found` when the Connection was deleted.
    */
   async acquire(): Promise<ConnectionRecord | null> {
-    const { store, nodeId, leaseTtlMs } = this.#deps;
+    const { store, holder, clock } = this.#deps;
     if (this.#lease === null) await this.#requireRecord();
-    const lease = await store.leases.acquire(this.#key, { nodeId, process: nodeId }, leaseTtlMs);
+    const asked = clock.ask();
+    const lease = await store.leases.acquire(this.#key, holder, clock.ttlMs);
     if ('heldBy' in lease) {
       this.#lease = null;
       throw notOwner();
     }
+    this.#asked = asked;
     if (lease.epoch === this.#lease?.epoch) return null;
     this.#lease = lease;
+    await store.schedule.set([{ key: this.#key, inMs: clock.ttlMs }]);
     const record = await this.#requireRecord();
     await this.load();
     return record;
@@ -78,16 +97,20 @@ export class Session {
   async #requireRecord(): Promise<ConnectionRecord> {
     const record = await this.#deps.store.connections.byKey(this.#key);
     if (record !== null && (!record.deleting || this.#removing)) return record;
-    const lease = this.#lease;
-    this.#lease = null;
-    if (lease !== null) await this.#deps.store.leases.release(lease);
+    await this.release(null);
     throw new Problem('connection-not-found', { detail: 'The Connection was deleted' });
   }
 
-  async release(): Promise<void> {
+  /** Gives the lease back; somebody looks at the Connection after so many milliseconds, or nobody does. */
+  async release(nextLookMs: number | null): Promise<void> {
     const lease = this.#lease;
     this.#lease = null;
-    if (lease !== null) await this.#deps.store.leases.release(lease);
+    if (lease === null) return;
+    const { leases, schedule } = this.#deps.store;
+    // First: whoever has the lease next says it anew.
+    if (nextLookMs === null) await schedule.cancel([this.#key]);
+    else await schedule.set([{ key: this.#key, inMs: nextLookMs }]);
+    await leases.release(lease);
   }
 
   /** From now on a record that is marked as deleted will do. */

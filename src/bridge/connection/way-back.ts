@@ -25,7 +25,6 @@ export interface WayBackOptions {
   session: Session;
   outbound: Pick<Outbound, 'refuseWaiting'>;
   log: Log;
-  leaseTtlMs: number;
   parameters: () => ConnectionParameters;
   /** Attaches, if that is wanted still. */
   attempt: () => void;
@@ -33,6 +32,8 @@ export interface WayBackOptions {
   whileDetached: (task: () => Promise<void>) => Promise<void>;
   /** The store failed under us, or refused. */
   onStoreFailure: (error: unknown) => void;
+  /** Another instance has it: what becomes of it is that one's business. */
+  onDisowned: () => void;
 }
 
 /** The reason's code, for as long as another client has the ClientID: in the state `takenOver`, and before a reclaim. */
@@ -89,13 +90,10 @@ export class WayBack {
   async failed(error: unknown): Promise<Problem> {
     const problem = problemOfFailure(error, this.#version);
     if (this.#ended) return problem;
-    const { key, log, outbound, leaseTtlMs } = this.#options;
+    const { key, log, onDisowned } = this.#options;
     if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
     if (problem.type === 'not-owner') {
-      outbound.refuseWaiting(problem);
-      this.#session.setState('offline', stateReason(problem));
-      // The lease of an owner that died ends soon.
-      this.#retryLater(leaseTtlMs / 2);
+      onDisowned();
     } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {
       await this.#takenOver(takenOver(problem));
     } else if (isWorthRetrying(error, this.#version)) {
@@ -125,11 +123,6 @@ export class WayBack {
     }
   }
 
-  leaseLost(): void {
-    this.#session.setState('offline', stateReason(notOwner()));
-    this.#retryLater();
-  }
-
   storeFailed(error: unknown): void {
     this.#session.setState('offline', stateReason(storeProblem(error)));
     this.#retryLater();
@@ -145,6 +138,11 @@ export class WayBack {
     });
   }
 
+  /** Whether it will try again by itself. */
+  get isPending(): boolean {
+    return this.#retry.isPending;
+  }
+
   get #version(): ProtocolVersion {
     return this.#options.parameters().protocolVersion;
   }
@@ -155,14 +153,19 @@ export class WayBack {
 
   /** An outsider has the ClientID, unless another instance had the lease meanwhile: then it was a hand-over. */
   async #takenOver(reason: StateReason): Promise<void> {
-    const { leaseTtlMs, parameters } = this.#options;
+    const { onDisowned, parameters } = this.#options;
     const handedOver = await this.#session
       .acquire()
       .then((record) => (record === null ? null : notOwner()))
       .catch(problemOf);
+    if (handedOver?.type === 'not-owner' || handedOver?.type === 'connection-not-found') {
+      // With a lease that is ours again, but was another's meanwhile, it begins anew like any that nobody has.
+      await this.#session.release(0).catch(() => undefined);
+      onDisowned();
+      return;
+    }
     if (handedOver !== null) {
-      this.#session.setState('offline', stateReason(handedOver));
-      this.#retryLater(leaseTtlMs / 2);
+      this.storeFailed(handedOver);
       return;
     }
     const wait = parameters().onTakeover === 'reclaim' ? this.#takeovers.nextReclaimMs() : null;
@@ -182,7 +185,7 @@ export class WayBack {
     this.#session.setState(state, reason);
     this.#options.outbound.refuseWaiting(this.notUsable());
     await this.#session.save().catch(() => undefined);
-    await this.#session.release().catch(() => undefined);
+    await this.#session.release(null).catch(() => undefined);
   }
 
   /** The status in the store is for other instances to see: the next change will say what a failure did not. */
@@ -192,8 +195,8 @@ export class WayBack {
     });
   }
 
-  #retryLater(atMostMs?: number): void {
-    if (!this.#ended) this.#retry.backOff(atMostMs);
+  #retryLater(): void {
+    if (!this.#ended) this.#retry.backOff();
   }
 }
 

@@ -28,6 +28,11 @@ export class GroupWorker<Item> {
     this.#bytesOf = options.bytesOf ?? (() => 0);
   }
 
+  /** Whether nothing waits or is being worked on. */
+  get isIdle(): boolean {
+    return this.#running === null && this.#waiting.length === 0;
+  }
+
   /** Adds an item; `start` begins the work. */
   add(item: Item): void {
     this.#waiting.push(item);

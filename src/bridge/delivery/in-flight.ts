@@ -154,9 +154,11 @@ export class InFlight {
     this.#log.close();
   }
 
-  /** Nothing will be acknowledged any more. */
-  stop(detail: string): void {
-    for (const { caller } of this.#flights) caller?.reject(outcomeUnknown(detail));
+  /** Nothing will be acknowledged any more; the problem is for those whose message was not sent, and will not be. */
+  stop(problem: Problem): void {
+    for (const { caller, sent, qos } of this.#flights) {
+      caller?.reject(sent || qos === 2 ? outcomeUnknown(problem.message) : problem);
+    }
   }
 
   onAck(packet: Extract<FlowPacket, { cmd: 'puback' | 'pubrec' | 'pubcomp' }>): void {

@@ -4,6 +4,7 @@ import type { MqttLink } from '../link/mqtt-link.ts';
 import type { FlowControl, FlowPacket } from '../link/packet-splitter.ts';
 import { type AckCommand, encodeAcks, toIncomingMessage } from '../link/packets.ts';
 import type { Fence, InboundEntry, QueueLimits, Store } from '../ports.ts';
+import { Stopwatch } from '../stopwatch.ts';
 import { BackPressure } from './back-pressure.ts';
 import { GroupWorker } from './group-worker.ts';
 
@@ -49,6 +50,7 @@ export class Inbound {
   #generation = 0;
   /** The queue is full: nothing is acknowledged until there is room. */
   #held = false;
+  readonly #quiet = new Stopwatch();
 
   constructor(options: InboundOptions) {
     this.#options = options;
@@ -59,6 +61,16 @@ export class Inbound {
       maxBytes: MAX_GROUP.bytes,
       bytesOf: ({ bytes }) => bytes,
     });
+  }
+
+  /** Milliseconds since something came. */
+  get quietMs(): number {
+    return this.#quiet.elapsedMs;
+  }
+
+  /** Whether all that came is stored and acknowledged. */
+  get hasSettled(): boolean {
+    return this.#worker.isIdle;
   }
 
   /** From now on packets are stored under this generation and acknowledged on this link. */
@@ -72,6 +84,7 @@ export class Inbound {
   /** Takes a PUBLISH, of whose payload `cut` bytes are missing, or PUBREL; `flush` begins to store what was taken. */
   take(packet: Extract<FlowPacket, { cmd: 'publish' | 'pubrel' }>, cut: number): void {
     if (this.#stopping.signal.aborted) return;
+    this.#quiet.restart();
     const step = this.#toStep(packet, cut);
     if (step.ack === null && (this.#held || !this.#backPressure.admitsQoS0())) {
       this.#backPressure.drop();

@@ -76,6 +76,11 @@ export class Outbound {
     });
   }
 
+  /** Whether nothing waits to be sent, or to be acknowledged. */
+  get isIdle(): boolean {
+    return this.#queue.isEmpty && this.#inFlight.size === 0;
+  }
+
   /** A network connection is up: goes on with what is in flight, then with what waits. */
   open(link: MqttLink, session: OutboundSession): void {
     this.#link = link;
@@ -114,7 +119,7 @@ export class Outbound {
   stop(problem: Problem): void {
     this.close();
     this.refuseWaiting(problem);
-    this.#inFlight.stop(problem.message);
+    this.#inFlight.stop(problem);
   }
 
   /** Resolves when every caller has an answer, or the network connection has ended. */
@@ -143,7 +148,7 @@ export class Outbound {
   }
 
   #send(): void {
-    while (!this.#recording && this.#link?.alive && !this.#queue.isEmpty) {
+    while (!this.#recording && this.#link?.mayWrite && !this.#queue.isEmpty) {
       const group = this.#admit(this.#link);
       if (group.length === 0) break;
       if (group.some(({ flight }) => flight?.qos === 2)) this.#recordThenWrite(group);
@@ -204,15 +209,16 @@ export class Outbound {
   #write(group: readonly Admitted[]): void {
     const link = this.#link;
     const alive = link?.alive === true;
-    if (alive) link.write(join(group));
-    const again: WaitingPublish[] = [];
-    for (const { waiting, flight } of group) {
-      // Without a connection flights stay, and are sent when it is back; a QoS 0 message waits again.
+    // What the link holds back is not handed to a live transport: at QoS 0 that is all that can be answered.
+    const unsaid = link?.mayWrite === true ? [] : group.filter(({ flight }) => flight === null);
+    const said = unsaid.length === 0 ? group : group.filter(({ flight }) => flight !== null);
+    if (alive && said.length > 0) link.write(join(said));
+    for (const { waiting, flight } of said) {
+      // Without a connection flights stay, and are sent when it is back.
       if (flight !== null) flight.sent = alive;
-      else if (alive) waiting.resolve(handedOver());
-      else again.push(waiting);
+      else waiting.resolve(handedOver());
     }
-    this.#queue.putBack(again);
+    this.#queue.putBack(unsaid.map(({ waiting }) => waiting));
   }
 
   #expire(waiting: WaitingPublish): void {

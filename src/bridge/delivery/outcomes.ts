@@ -1,5 +1,5 @@
-import { PROBLEMS, type ProblemName } from '../../errors/catalogue.ts';
-import { Problem, type ProblemDetails } from '../../errors/problem.ts';
+import type { ProblemName } from '../../errors/catalogue.ts';
+import { Problem, type ProblemDocument } from '../../errors/problem.ts';
 import type { PublishOutcome } from '../../mqtt/message.ts';
 import type { ItemState } from '../ports.ts';
 import { outcomeUnknown } from './publish-answers.ts';
@@ -30,13 +30,6 @@ export function outcomeOf(item: ItemState): PublishOutcome | Problem | null {
 }
 
 function decodeOutcome(text: string): PublishOutcome | Problem {
-  const document = JSON.parse(text) as PublishOutcome | ({ type: string } & ProblemDetails & Record<string, unknown>);
-  if (!('type' in document)) return document;
-  const { type, title: _title, status: _status, ...details } = document;
-  const name = type.slice(type.lastIndexOf('/') + 1);
-  return new Problem(isProblemName(name) ? name : 'internal', details);
-}
-
-function isProblemName(name: string): name is ProblemName {
-  return Object.hasOwn(PROBLEMS, name);
+  const document = JSON.parse(text) as PublishOutcome | ProblemDocument;
+  return 'type' in document ? Problem.from(document) : document;
 }

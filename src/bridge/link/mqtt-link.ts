@@ -1,4 +1,5 @@
 import type { IConnackPacket } from 'mqtt-packet';
+import type { Standing } from '../ownership/lease-clock.ts';
 import { openTransport } from '../transports/index.ts';
 import type { TlsContexts } from '../transports/tls-contexts.ts';
 import { startAuthentication } from './authentication-methods.ts';
@@ -17,6 +18,8 @@ export interface LinkOptions extends ConnectOptions {
 }
 
 export interface LinkHandlers {
+  /** Whether the lease allows to send; without it nothing is asked for. */
+  standing?(): Standing;
   /** A packet of the message flow. May be called before `connect` resolves: brokers send at once after CONNACK. */
   onPacket(packet: FlowPacket, cut: number): void;
   /** All packets of one read have been handed over. */
@@ -46,6 +49,9 @@ export class MqttLink {
   #end: LinkEnd | undefined;
   #closed = false;
   #ending = false;
+  /** What waits until it is sure that the lease is still ours. */
+  #heldBack: Uint8Array[] = [];
+  #heldBytes = 0;
 
   private constructor(options: LinkOptions, identifiers: PacketIdentifiers, handlers: LinkHandlers) {
     const { protocolLevel, target, contexts, maxPayload, properties, username, password } = options;
@@ -54,7 +60,7 @@ export class MqttLink {
     this.#subscribing = new Subscribing({
       identifiers,
       protocolLevel,
-      write: (bytes) => this.#splitter.writePackets(bytes),
+      write: (bytes) => this.write(bytes),
       onProtocolError: (detail) => this.#fail({ kind: 'protocol', detail }),
     });
     const maximumPacketSize = properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY;
@@ -139,15 +145,42 @@ export class MqttLink {
     return this.#end ?? CLOSED_BY_PEER;
   }
 
-  /** Writes packets of the message flow, already encoded. */
+  /** Whether what is written leaves at once. */
+  get mayWrite(): boolean {
+    return this.alive && this.#heldBack.length === 0 && this.#standing === 'sure';
+  }
+
+  /**
+   * Writes packets, already encoded. They wait while it is not sure that the lease is still ours, and never leave when
+   * it is over: a process that was stopped must not send what another owner may have sent meanwhile.
+   */
   write(bytes: Uint8Array): void {
     if (!this.alive) return;
-    this.#splitter.writePackets(bytes);
+    const standing = this.#standing;
+    if (standing === 'over') {
+      void this.disconnect();
+      return;
+    }
+    if (standing === 'unsure' || this.#heldBack.length > 0) {
+      this.#heldBack.push(bytes);
+      this.#heldBytes += bytes.length;
+    } else {
+      this.#splitter.writePackets(bytes);
+    }
     if (this.unsentBytes > MAX_UNSENT_BYTES) this.destroy('The broker does not read what it is sent');
   }
 
+  /** The lease was confirmed: what was held back leaves. */
+  letThrough(): void {
+    if (this.#heldBack.length === 0 || this.#standing !== 'sure') return;
+    const held = Buffer.concat(this.#heldBack);
+    this.#heldBack = [];
+    this.#heldBytes = 0;
+    this.write(held);
+  }
+
   get unsentBytes(): number {
-    return this.#splitter.unsentBytes;
+    return this.#splitter.unsentBytes + this.#heldBytes;
   }
 
   pauseReading(): void {
@@ -185,6 +218,10 @@ export class MqttLink {
   /** Drops the socket without DISCONNECT: the broker publishes the Will. */
   destroy(detail: string): void {
     this.#fail({ kind: 'ours', detail });
+  }
+
+  get #standing(): Standing {
+    return this.#handlers.standing?.() ?? 'sure';
   }
 
   #established(connack: IConnackPacket): void {

@@ -49,6 +49,11 @@ export class Outbox {
     this.#options = options;
   }
 
+  /** Whether nothing is known to be sent or recorded. */
+  get isIdle(): boolean {
+    return this.#running === null && this.#outstanding === 0 && !this.#mayHaveMore;
+  }
+
   /** The Connection is online. */
   open(): void {
     if (this.#hasEnded) return;

@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import { Problem } from '../../errors/problem.ts';
+import { GroupWorker } from '../delivery/group-worker.ts';
+import type { Log } from '../dependencies.ts';
+import { problemOf } from '../link/link-problems.ts';
+import type { Bus, Holder } from '../ports.ts';
+import { decode, encode } from './codec.ts';
+
+/** In one frame: whatever came while the one before was being sent. */
+const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
+/** Calls that wait for the answers of one instance: it must not be sent more than it can hold. */
+const WINDOW = { calls: 10_000, bytes: 64 * 1024 * 1024 };
+
+interface Call {
+  readonly id: string;
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
+interface Answer {
+  readonly id: string;
+  readonly value?: unknown;
+  readonly problem?: Problem;
+}
+interface Frame {
+  readonly from: string;
+  readonly calls: readonly Call[];
+  readonly answers: readonly Answer[];
+}
+
+interface Pending {
+  readonly to: string;
+  readonly bytes: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly deadline: NodeJS.Timeout;
+}
+
+/** What is to be sent to one instance, and how much of it waits for an answer. */
+interface Line {
+  readonly worker: GroupWorker<{ item: Call | Answer; bytes: number }>;
+  calls: number;
+  bytes: number;
+}
+
+/** The call reached nobody: whatever it asks for was not done. */
+export class Unreachable extends Error {
+  override readonly name = 'Unreachable';
+}
+/** There was no answer: what it asks for may have been done. */
+export class Unanswered extends Error {
+  override readonly name = 'Unanswered';
+}
+
+export interface CourierOptions {
+  bus: Bus;
+  holder: Holder;
+  /** Does what another instance asks for. Rejects with a `Problem`. */
+  serve: (method: string, args: readonly unknown[]) => Promise<unknown>;
+  log: Log;
+}
+
+/**
+ * Calls from one instance to another through the store's bus, which may lose them: each has a deadline. Calls and
+ * answers to the same instance that come together share a frame, in their order.
+ */
+export class Courier {
+  readonly #options: CourierOptions;
+  readonly #lines = new Map<string, Line>();
+  readonly #pending = new Map<string, Pending>();
+  /** In the ids of calls: an answer to the process before is none to this one. */
+  readonly #prefix = randomBytes(6).toString('base64url');
+  #count = 0;
+  #stopListening: (() => void) | null = null;
+
+  constructor(options: CourierOptions) {
+    this.#options = options;
+  }
+
+  /** From now on this instance is reached. */
+  async start(): Promise<void> {
+    const { bus, holder } = this.#options;
+    this.#stopListening = await bus.listen(holder.nodeId, (frame) => this.#receive(frame));
+  }
+
+  /**
+   * Resolves with the answer, or rejects with the other's `Problem`; with `Unreachable` when nobody got the call, with
+   * `Unanswered` when no answer came in time; with `overloaded` when too much waits for that instance already.
+   */
+  call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
+    const line = this.#lineTo(to);
+    const bytes = sizeOf(args);
+    if (line.calls >= WINDOW.calls || (line.calls > 0 && line.bytes + bytes > WINDOW.bytes)) {
+      return Promise.reject(new Problem('overloaded', { detail: 'Too much waits for the owner', retryAfter: 1 }));
+    }
+    this.#count += 1;
+    const id = `${this.#prefix}.${this.#count}`;
+    line.calls += 1;
+    line.bytes += bytes;
+    return new Promise((resolve, reject) => {
+      const late = () => this.#settle(id, ({ reject: fail }) => fail(new Unanswered(`${to} did not answer in time`)));
+      const deadline = setTimeout(late, withinMs);
+      this.#pending.set(id, { to, bytes, resolve, reject, deadline });
+      this.#send(line, { id, method, args }, bytes);
+    });
+  }
+
+  /** An instance has died, or its process was replaced: it answers no more. */
+  giveUpOn(nodeId: string): void {
+    for (const [id, { to }] of this.#pending) {
+      if (to === nodeId) this.#settle(id, ({ reject }) => reject(new Unanswered(`${nodeId} has ended`)));
+    }
+  }
+
+  /** Instances that calls wait for. */
+  get waitsFor(): Set<string> {
+    return new Set([...this.#pending.values()].map(({ to }) => to));
+  }
+
+  /** Ends once what was to be sent has left; who still waits for an answer gets none. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#lines.values()].map(({ worker }) => worker.idle()));
+    this.#stopListening?.();
+    for (const id of [...this.#pending.keys()]) {
+      this.#settle(id, ({ reject }) => reject(new Unanswered('This instance is shutting down')));
+    }
+  }
+
+  #lineTo(nodeId: string): Line {
+    const known = this.#lines.get(nodeId);
+    if (known !== undefined) return known;
+    const worker = new GroupWorker<{ item: Call | Answer; bytes: number }>({
+      maxGroup: MAX_GROUP.items,
+      maxBytes: MAX_GROUP.bytes,
+      bytesOf: ({ bytes }) => bytes,
+      work: (group) =>
+        this.#sendFrame(
+          nodeId,
+          group.map(({ item }) => item),
+        ),
+      onFailure: (err) => this.#options.log.error({ err }, 'a frame to another instance could not be made'),
+    });
+    const line = { worker, calls: 0, bytes: 0 };
+    this.#lines.set(nodeId, line);
+    return line;
+  }
+
+  #send(line: Line, item: Call | Answer, bytes: number): void {
+    line.worker.add({ item, bytes });
+    // What comes in the same turn of the event loop shares the frame.
+    setImmediate(() => line.worker.start());
+  }
+
+  async #sendFrame(to: string, items: readonly (Call | Answer)[]): Promise<void> {
+    const calls = items.filter((item) => 'method' in item);
+    const answers = items.filter((item) => !('method' in item));
+    const frame = { from: this.#options.holder.nodeId, calls, answers } satisfies Frame;
+    try {
+      if (await this.#options.bus.send(to, encode(frame))) return;
+      this.#failAll(calls, new Unreachable(`${to} is not there`));
+    } catch (error) {
+      this.#failAll(calls, new Unanswered('The store failed under the call', { cause: error }));
+    }
+  }
+
+  #failAll(calls: readonly Call[], error: Error): void {
+    for (const { id } of calls) this.#settle(id, ({ reject }) => reject(error));
+  }
+
+  #receive(bytes: Uint8Array): void {
+    let frame: Frame;
+    try {
+      frame = decode(bytes) as Frame;
+    } catch (err) {
+      this.#options.log.warn({ err }, 'a frame of another instance could not be read');
+      return;
+    }
+    for (const { id, problem, value } of frame.answers) {
+      this.#settle(id, ({ resolve, reject }) => (problem === undefined ? resolve(value) : reject(problem)));
+    }
+    for (const call of frame.calls) void this.#serve(frame.from, call);
+  }
+
+  async #serve(from: string, { id, method, args }: Call): Promise<void> {
+    const answer: Answer = await this.#options
+      .serve(method, args)
+      .then((value) => ({ id, value }))
+      .catch((error) => ({ id, problem: problemOf(error) }));
+    this.#send(this.#lineTo(from), answer, sizeOf(answer.value));
+  }
+
+  #settle(id: string, settle: (pending: Pending) => void): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    clearTimeout(pending.deadline);
+    const line = this.#lineTo(pending.to);
+    line.calls -= 1;
+    line.bytes -= pending.bytes;
+    settle(pending);
+  }
+}
+
+/** Of the binary data and text in a value: about what it takes. */
+function sizeOf(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (value instanceof Uint8Array) return value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  return Object.values(value).reduce((sum: number, item) => sum + sizeOf(item), 0);
+}

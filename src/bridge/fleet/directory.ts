@@ -1,0 +1,63 @@
+import type { Pool } from '../pool.ts';
+import type { Store } from '../ports.ts';
+import type { Fleet } from './fleet.ts';
+
+/** Ids whose owner is remembered: what is wrong is found out at the owner, and costs one call. */
+const MAX_REMEMBERED = 10_000;
+
+/** Where a request for a Connection goes to. */
+export type Place =
+  /** It is owned here, or this instance is to take it. */
+  | 'here'
+  /** There is no such Connection. */
+  | 'nowhere'
+  /** That instance owns it, or is to take it. */
+  | { readonly nodeId: string };
+
+export interface DirectoryOptions {
+  store: Pick<Store, 'connections' | 'leases'>;
+  pool: Pick<Pool, 'owned'>;
+  fleet: Pick<Fleet, 'placeElsewhere'>;
+  nodeId: string;
+}
+
+/** Who owns which Connection, asked of the store and remembered for a while. */
+export class Directory {
+  readonly #options: DirectoryOptions;
+  readonly #owners = new Map<string, string>();
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options;
+  }
+
+  async find(id: string): Promise<Place> {
+    const { store, pool, fleet, nodeId } = this.#options;
+    if (pool.owned(id) !== undefined) return 'here';
+    const known = this.#owners.get(id);
+    if (known !== undefined) return { nodeId: known };
+    const record = await store.connections.byId(id);
+    if (record === null) return 'nowhere';
+    const holder = await store.leases.holder(record.key);
+    const owner = holder ?? fleet.placeElsewhere() ?? nodeId;
+    if (owner === nodeId) return 'here';
+    this.#remember(id, owner);
+    return { nodeId: owner };
+  }
+
+  /** What was remembered is not so. */
+  forget(id: string): void {
+    this.#owners.delete(id);
+  }
+
+  /** All that an instance owned is to be asked for anew. */
+  forgetOwner(nodeId: string): void {
+    for (const [id, owner] of this.#owners) if (owner === nodeId) this.#owners.delete(id);
+  }
+
+  #remember(id: string, owner: string): void {
+    // The oldest goes: a Map keeps the order in which its entries came.
+    const [oldest] = this.#owners.size >= MAX_REMEMBERED ? this.#owners.keys() : [];
+    if (oldest !== undefined) this.#owners.delete(oldest);
+    this.#owners.set(id, owner);
+  }
+}

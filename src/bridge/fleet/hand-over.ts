@@ -1,0 +1,62 @@
+import type { Problem } from '../../errors/problem.ts';
+import type { Connection } from '../connection/connection.ts';
+import type { BridgeDependencies } from '../dependencies.ts';
+import { notOwner } from '../link/link-problems.ts';
+import type { Pool } from '../pool.ts';
+import type { Key } from '../ports.ts';
+import type { Courier } from './courier.ts';
+import type { Fleet } from './fleet.ts';
+
+/** What another instance is asked to do with Connections that were given back. */
+export const LOOK = 'look';
+const LOOK_WITHIN_MS = 5_000;
+/** Connections that move to another instance after each announcement at most: a part of all, and so many. */
+const MOVED_AT_ONCE = { part: 0.01, connections: 5 };
+
+export interface HandOverOptions {
+  fleet: Pick<Fleet, 'placeElsewhere' | 'leastLoaded'>;
+  courier: Pick<Courier, 'call'>;
+  pool: Pool;
+  log: BridgeDependencies['log'];
+}
+
+/**
+ * Gives Connections to other instances without waiting for a lease to end: what is under way is acknowledged, DISCONNECT
+ * is sent and the lease given back, then the next owner is told. A lost word is made up for by the schedule.
+ */
+export class HandOver {
+  readonly #options: HandOverOptions;
+
+  constructor(options: HandOverOptions) {
+    this.#options = options;
+  }
+
+  /** All that this instance owns, because it stops. */
+  async all(why: Problem): Promise<void> {
+    const { pool, fleet } = this.#options;
+    await Promise.all(pool.all().map((connection) => this.#give(connection, fleet.leastLoaded(), why)));
+  }
+
+  /** A few of those whose sessions outlive that, while another instance has clearly less to do. */
+  async some(): Promise<void> {
+    const { pool, fleet, log } = this.#options;
+    const owned = pool.allOwned();
+    const movable = owned.filter(({ isMovable }) => isMovable).sort((a, b) => b.idleMs - a.idleMs);
+    const most = MOVED_AT_ONCE.connections + Math.floor(owned.length * MOVED_AT_ONCE.part);
+    for (const connection of movable.slice(0, most)) {
+      const target = fleet.placeElsewhere();
+      if (target === null) return;
+      log.debug({ key: connection.key, target }, 'handing over');
+      await this.#give(connection, target, notOwner());
+    }
+  }
+
+  async #give(connection: Connection, target: string | null, why: Problem): Promise<void> {
+    const { pool, courier } = this.#options;
+    const isToAttach = await connection.stop(why);
+    pool.forget(connection);
+    if (!isToAttach || target === null) return;
+    const keys: readonly Key[] = [connection.key];
+    courier.call(target, LOOK, [keys], LOOK_WITHIN_MS).catch(() => undefined);
+  }
+}

@@ -1,0 +1,91 @@
+import type { Problem } from '../../errors/problem.ts';
+import type { BridgeDependencies } from '../dependencies.ts';
+import type { Bridge } from '../facade.ts';
+import type { Keeper } from '../keeper.ts';
+import type { Pool } from '../pool.ts';
+import { type Key, StoreUnavailable } from '../ports.ts';
+import { encode } from './codec.ts';
+import { Courier } from './courier.ts';
+import { Directory } from './directory.ts';
+import { Fleet } from './fleet.ts';
+import { HandOver, LOOK } from './hand-over.ts';
+import { perform, Router } from './router.ts';
+
+export interface InstanceOptions {
+  dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>;
+  /** What this instance does by itself. */
+  local: Bridge;
+  pool: Pool;
+  keeper: Pick<Keeper, 'look'>;
+}
+
+/** This instance among the others that share the store. */
+export class Instance {
+  readonly #options: InstanceOptions;
+  readonly #courier: Courier;
+  readonly #fleet: Fleet;
+  readonly #directory: Directory;
+  readonly #handOver: HandOver;
+  /** Does what needs the owner of a Connection, wherever that is. */
+  readonly routed: Router;
+
+  constructor(options: InstanceOptions) {
+    const { dependencies, local, pool } = options;
+    const { store, holder, leaseTtlMs, log } = dependencies;
+    this.#options = options;
+    this.#courier = new Courier({ bus: store.bus, holder, log, serve: (method, args) => this.#serve(method, args) });
+    this.#fleet = new Fleet({
+      members: store.members,
+      holder,
+      leaseTtlMs,
+      log,
+      load: () => pool.allOwned().length,
+      onNews: () => this.#onNews(),
+    });
+    this.#directory = new Directory({ store, pool, fleet: this.#fleet, nodeId: holder.nodeId });
+    this.#handOver = new HandOver({ fleet: this.#fleet, courier: this.#courier, pool, log });
+    this.routed = new Router({ local, courier: this.#courier, directory: this.#directory, fleet: this.#fleet });
+  }
+
+  /** Resolves when this instance is one of them. Rejects while another process has its name. */
+  async start(): Promise<{
+    /** Whether a process that had the same name died a short while ago. */
+    hasPredecessor: boolean;
+  }> {
+    const { store, holder } = this.#options.dependencies;
+    const { bus, members } = store;
+    const { nodeId } = holder;
+    if (await bus.send(nodeId, encode({ from: nodeId, calls: [], answers: [] }))) {
+      throw new StoreUnavailable(`Another instance with the NODE_ID ${nodeId} is connected to the store`);
+    }
+    await this.#courier.start();
+    const hasPredecessor = (await members.list()).some((member) => member.nodeId === nodeId);
+    await this.#fleet.start();
+    return { hasPredecessor };
+  }
+
+  /** Gives all that is owned here to the others. */
+  async giveUpAll(why: Problem): Promise<void> {
+    this.routed.close(why);
+    await this.#fleet.close().catch(() => undefined);
+    await this.#handOver.all(why);
+  }
+
+  async stop(): Promise<void> {
+    await this.#courier.stop();
+    await this.#fleet.leave().catch(() => undefined);
+  }
+
+  async #serve(method: string, args: readonly unknown[]): Promise<unknown> {
+    const { local, keeper } = this.#options;
+    if (method !== LOOK) return perform(local, method, args);
+    const [keys] = args as [readonly Key[]];
+    keeper.look(keys);
+    return null;
+  }
+
+  #onNews(): void {
+    for (const nodeId of this.#courier.waitsFor) if (this.#fleet.hasEnded(nodeId)) this.#courier.giveUpOn(nodeId);
+    this.#handOver.some().catch((err) => this.#options.dependencies.log.warn({ err }, 'handing over failed'));
+  }
+}

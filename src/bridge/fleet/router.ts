@@ -1,0 +1,213 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Problem } from '../../errors/problem.ts';
+import { outcomeUnknown } from '../delivery/publish-answers.ts';
+import type { Bridge, KeptAnswer, KeptRequest, PublishRequest, PublishResult } from '../facade.ts';
+import { notOwner, storeProblem } from '../link/link-problems.ts';
+import { Stopwatch } from '../stopwatch.ts';
+import { type Courier, Unanswered, Unreachable } from './courier.ts';
+import type { Directory } from './directory.ts';
+import type { Fleet } from './fleet.ts';
+
+/** What only the owner of a Connection can do. */
+export type Routed = Pick<
+  Bridge,
+  | 'openConnection'
+  | 'declareConnection'
+  | 'patchConnection'
+  | 'deleteConnection'
+  | 'attachConnection'
+  | 'detachConnection'
+  | 'publish'
+  | 'publishKept'
+  | 'addSubscriptions'
+  | 'removeSubscription'
+>;
+
+const ROUTED: ReadonlySet<string> = new Set<keyof Routed>([
+  'openConnection',
+  'declareConnection',
+  'patchConnection',
+  'deleteConnection',
+  'attachConnection',
+  'detachConnection',
+  'publish',
+  'publishKept',
+  'addSubscriptions',
+  'removeSubscription',
+]);
+
+/** Longer than any request waits for a broker: three connect time-outs of 120 s. */
+const PATIENCE_MS = 370_000;
+/** What an owner needs beyond the time that a publish may take. */
+const GRACE_MS = 3_000;
+/** How long an owner is looked for while the lease is on its way from one instance to another. */
+const SEARCH_MS = 5_000;
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 500;
+
+export interface RouterOptions {
+  /** Does it here, if this instance is the owner or can become it. */
+  local: Routed;
+  courier: Pick<Courier, 'call'>;
+  directory: Directory;
+  fleet: Pick<Fleet, 'placeElsewhere'>;
+}
+
+/**
+ * Here, or to the owner: any instance can be asked for anything. What comes back as `not-owner` or `shutting-down` was
+ * not done, so it is tried again wherever the owner is by then.
+ */
+export class Router implements Routed {
+  readonly #options: RouterOptions;
+  /** Why nothing is done here any more. */
+  #closed: Problem | null = null;
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  /** This instance takes nothing any more; what others own is still asked of them. */
+  close(why: Problem): void {
+    this.#closed = why;
+  }
+
+  /** A new Connection goes to the instance that has least to do. */
+  openConnection: Bridge['openConnection'] = async (input) => {
+    const { local, courier, fleet } = this.#options;
+    const { id } = input.parameters;
+    if (id !== undefined) {
+      return this.#route(id, 'openConnection', [input], { otherwise: () => fleet.placeElsewhere() });
+    }
+    const elsewhere = fleet.placeElsewhere();
+    if (elsewhere === null) {
+      if (this.#closed !== null) throw this.#closed;
+      return local.openConnection(input);
+    }
+    return (await courier.call(elsewhere, 'openConnection', [input], PATIENCE_MS).catch((error) => {
+      if (isNotDone(error)) return local.openConnection(input);
+      throw noAnswer(error);
+    })) as Awaited<ReturnType<Bridge['openConnection']>>;
+  };
+
+  declareConnection: Bridge['declareConnection'] = (id, input) =>
+    this.#route(id, 'declareConnection', [id, input], { otherwise: () => this.#options.fleet.placeElsewhere() });
+  patchConnection: Bridge['patchConnection'] = (id, patch) => this.#route(id, 'patchConnection', [id, patch]);
+  deleteConnection: Bridge['deleteConnection'] = (id, how) => this.#route(id, 'deleteConnection', [id, how]);
+  attachConnection: Bridge['attachConnection'] = (id) => this.#route(id, 'attachConnection', [id]);
+  detachConnection: Bridge['detachConnection'] = (id, how) => this.#route(id, 'detachConnection', [id, how]);
+  addSubscriptions: Bridge['addSubscriptions'] = (id, requests) => this.#route(id, 'addSubscriptions', [id, requests]);
+  removeSubscription: Bridge['removeSubscription'] = (id, filter) =>
+    this.#route(id, 'removeSubscription', [id, filter]);
+
+  /** With an idempotency key a repeat sends what was not sent, and only that. */
+  publishKept: Bridge['publishKept'] = async (id, request) => {
+    const searching = new Stopwatch();
+    for (let attempt = 0; ; attempt += 1) {
+      const how = { withinMs: timeOf(request), unanswered: unknownOutcome, searching };
+      const answer = await this.#route<KeptAnswer>(id, 'publishKept', [id, request], how);
+      const isDone = !('results' in answer && answer.results.some(isNotDone));
+      if (isDone || request.idempotencyKey === null || searching.elapsedMs >= SEARCH_MS) return answer;
+      this.#options.directory.forget(id);
+      await pause(pauseMs(attempt));
+    }
+  };
+
+  /** Each message of a batch has its own result: those that were not sent go on to the next owner. */
+  publish: Bridge['publish'] = async (id, requests) => {
+    const results: PublishResult[] = [];
+    let left = requests;
+    const searching = new Stopwatch();
+    for (let attempt = 0; ; attempt += 1) {
+      const answers = await this.#publishOnce(id, left, searching);
+      const first = answers.findIndex(isNotDone);
+      const from = first < 0 ? answers.length : first;
+      results.push(...answers.slice(0, from));
+      if (from === answers.length) return results;
+      if (searching.elapsedMs >= SEARCH_MS) return [...results, ...answers.slice(from)];
+      // They came back in their order, so that none overtakes another.
+      const rest = answers.slice(from);
+      if (!rest.every(isNotDone)) return [...results, ...rest];
+      left = left.slice(from);
+      this.#options.directory.forget(id);
+      await pause(pauseMs(attempt));
+    }
+  };
+
+  async #publishOnce(id: string, requests: readonly PublishRequest[], searching: Stopwatch): Promise<PublishResult[]> {
+    const withinMs = Math.max(...requests.map(({ timeoutMs }) => timeoutMs)) + GRACE_MS;
+    const how = { withinMs, unanswered: unknownOutcome, searching };
+    return this.#route<PublishResult[]>(id, 'publish', [id, requests], how);
+  }
+
+  async #route<Result>(
+    id: string,
+    method: keyof Routed,
+    args: readonly unknown[],
+    {
+      withinMs = PATIENCE_MS,
+      unanswered = noAnswer,
+      otherwise = () => null,
+      searching = new Stopwatch(),
+    }: {
+      /** How long the owner may take. */
+      withinMs?: number;
+      /** What is answered when the owner gives no answer. */
+      unanswered?: (error: unknown) => Problem;
+      /** Where to when there is no such Connection; null: here. */
+      otherwise?: () => string | null;
+      searching?: Stopwatch;
+    } = {},
+  ): Promise<Result> {
+    const { local, courier, directory } = this.#options;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const place = await directory.find(id);
+        const nodeId = place === 'here' ? null : place === 'nowhere' ? otherwise() : place.nodeId;
+        if (nodeId !== null) return (await courier.call(nodeId, method, args, withinMs)) as Result;
+        if (this.#closed !== null) throw this.#closed;
+        return (await perform(local, method, args)) as Result;
+      } catch (error) {
+        if (error instanceof Unanswered) throw unanswered(error);
+        if (!isNotDone(error) || error === this.#closed) throw error;
+        directory.forget(id);
+        if (searching.elapsedMs >= SEARCH_MS) throw error instanceof Unreachable ? notOwner() : error;
+        await pause(pauseMs(attempt));
+      }
+    }
+  }
+}
+
+/** Does what another instance asks for, here. */
+export function perform(local: Routed, method: string, args: readonly unknown[]): Promise<unknown> {
+  if (!ROUTED.has(method)) throw new Problem('not-found', { detail: `There is no ${method}` });
+  return (local[method as keyof Routed] as (...args: readonly unknown[]) => Promise<unknown>)(...args);
+}
+
+/** Whether nothing was done of what was asked for, because it was asked of the wrong instance. */
+function isNotDone(answer: unknown): boolean {
+  if (answer instanceof Unreachable) return true;
+  return answer instanceof Problem && (answer.type === 'not-owner' || answer.type === 'shutting-down');
+}
+
+function noAnswer(error: unknown): Problem {
+  if (error instanceof Unanswered) {
+    return new Problem('no-answer', {
+      detail: 'The owner gave no answer: it is not known whether it was done',
+      cause: error,
+    });
+  }
+  return error instanceof Problem ? error : storeProblem(error);
+}
+
+function unknownOutcome(): Problem {
+  return outcomeUnknown('The owner of the Connection gave no answer');
+}
+
+function timeOf({ items }: KeptRequest): number {
+  return Math.max(0, ...items.map((item) => (item instanceof Problem ? 0 : item.timeoutMs))) + GRACE_MS;
+}
+
+/** With jitter: what waits for the same hand-over must not ask all at once. */
+function pauseMs(attempt: number): number {
+  return (0.5 + Math.random() / 2) * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
+}

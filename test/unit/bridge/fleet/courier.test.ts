@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Courier, Unanswered, Unreachable } from '../../../../src/bridge/fleet/courier.ts';
+import type { Bus } from '../../../../src/bridge/ports.ts';
+import { Problem } from '../../../../src/errors/problem.ts';
+import { until } from '../../../helpers/until.ts';
+
+const SOON = 200;
+const LONG = 10_000;
+
+/** A bus in this process, with the frames that went over it. */
+function createBus() {
+  const listeners = new Map<string, (frame: Uint8Array) => void>();
+  const frames: string[] = [];
+  const bus: Bus = {
+    listen: async (nodeId, onFrame) => {
+      listeners.set(nodeId, onFrame);
+      return () => listeners.delete(nodeId);
+    },
+    send: async (nodeId, frame) => {
+      frames.push(nodeId);
+      const listener = listeners.get(nodeId);
+      if (listener !== undefined) setImmediate(() => listener(frame));
+      return listener !== undefined;
+    },
+  };
+  return { bus, frames, listeners };
+}
+
+describe('calls from one instance to another', () => {
+  let wire: ReturnType<typeof createBus>;
+  let couriers: Courier[];
+
+  beforeEach(() => {
+    wire = createBus();
+    couriers = [];
+  });
+  afterEach(() => Promise.all(couriers.map((courier) => courier.stop())));
+
+  async function instance(
+    nodeId: string,
+    serve: (method: string, args: readonly unknown[]) => Promise<unknown> = async () => null,
+    bus = wire.bus,
+  ): Promise<Courier> {
+    const log = { debug() {}, info() {}, warn() {}, error() {} };
+    const courier = new Courier({ bus, holder: { nodeId, process: nodeId }, serve, log });
+    couriers.push(courier);
+    await courier.start();
+    return courier;
+  }
+
+  it('are answered with the value, or the problem', async () => {
+    const a = await instance('a');
+    await instance('b', async (method, args) => {
+      if (method === 'fail') throw new Problem('broker-unreachable', { detail: 'gone' });
+      return { method, args };
+    });
+    expect(await a.call('b', 'do', [Buffer.from('x'), { y: 1 }], LONG)).toEqual({
+      method: 'do',
+      args: [Buffer.from('x'), { y: 1 }],
+    });
+    await expect(a.call('b', 'fail', [], LONG)).rejects.toMatchObject({ type: 'broker-unreachable', message: 'gone' });
+  });
+
+  it('that come together share a frame, and are served in their order; so are the answers', async () => {
+    const served: unknown[] = [];
+    const a = await instance('a');
+    await instance('b', async (_method, [index]) => served.push(index));
+    await Promise.all(Array.from({ length: 100 }, (_, index) => a.call('b', 'do', [index], LONG)));
+    expect(served).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect(wire.frames).toEqual(['b', 'a']);
+  });
+
+  it('to nobody are known not to have arrived', async () => {
+    const a = await instance('a');
+    await expect(a.call('nobody', 'do', [], LONG)).rejects.toThrow(Unreachable);
+  });
+
+  it('without an answer end at their deadline, and a late answer is nobody’s', async () => {
+    const gate = Promise.withResolvers<void>();
+    const a = await instance('a');
+    await instance('b', () => gate.promise);
+    await expect(a.call('b', 'do', [], SOON)).rejects.toThrow(Unanswered);
+    gate.resolve();
+    await until(() => wire.frames.includes('a'), { what: 'the late answer' });
+    expect(a.waitsFor.size).toBe(0);
+  });
+
+  it('end when the other has died', async () => {
+    const a = await instance('a');
+    await instance('b', () => new Promise(() => {}));
+    const call = a.call('b', 'do', [], LONG);
+    expect([...a.waitsFor]).toEqual(['b']);
+    a.giveUpOn('b');
+    await expect(call).rejects.toThrow(Unanswered);
+  });
+
+  it('an answer to the process before is none to the one that has its name now', async () => {
+    const gate = Promise.withResolvers<string>();
+    const before = await instance('a');
+    await instance('b', () => gate.promise);
+    before.call('b', 'do', [], LONG).catch(() => undefined);
+    const after = await instance('a');
+    const call = after.call('b', 'do', [], SOON);
+    await until(() => wire.frames.filter((to) => to === 'b').length === 2, { what: 'both calls' });
+    gate.resolve('mine');
+    expect(await call).toBe('mine');
+  });
+
+  it('are refused when too much waits for that instance, and taken again when it does not', async () => {
+    const gate = Promise.withResolvers<void>();
+    const a = await instance('a');
+    await instance('b', () => gate.promise);
+    const calls = Array.from({ length: 10_000 }, () => a.call('b', 'do', [], LONG));
+    await expect(a.call('b', 'do', [], LONG)).rejects.toMatchObject({ type: 'overloaded', status: 503 });
+    gate.resolve();
+    await Promise.all(calls);
+    await expect(a.call('b', 'do', [], LONG)).resolves.toBeUndefined();
+  });
+
+  it('whose frame the store took or not, nobody knows, may have been done', async () => {
+    const broken: Bus = { ...wire.bus, send: () => Promise.reject(new Error('timed out')) };
+    const a = await instance('a', undefined, broken);
+    await expect(a.call('b', 'do', [], LONG)).rejects.toThrow(Unanswered);
+  });
+
+  it('survive a frame that cannot be read', async () => {
+    const a = await instance('a');
+    await instance('b', async () => 'yes');
+    wire.listeners.get('b')?.(Buffer.from('nonsense'));
+    expect(await a.call('b', 'do', [], LONG)).toBe('yes');
+  });
+});
