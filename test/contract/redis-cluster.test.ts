@@ -9,6 +9,7 @@ import { loadScripts } from '../../src/store/redis/scripts.ts';
 import { succeeds } from '../helpers/outcome.ts';
 import { type RedisServer, startRedisCluster } from '../helpers/redis.ts';
 import { until } from '../helpers/until.ts';
+import { listening } from './store/bus.ts';
 import { drain, entries, newKey, newRecord, numbered, own, ROOMY } from './store/fixtures.ts';
 import { describeStore } from './store-suite.ts';
 
@@ -38,8 +39,17 @@ function anyServer(): RedisServer {
 
 /** The node that a Connection's names are on. */
 async function serverOf(key: Key): Promise<RedisServer> {
-  const index = Math.floor(((await slotOf(keys.of(key, 'record'))) * cluster.servers.length) / 16_384);
-  return cluster.servers[index] ?? anyServer();
+  return serverOfSlot(await slotOf(keys.of(key, 'record')));
+}
+
+/** Which it was on at first. */
+function serverOfSlot(slot: number): RedisServer {
+  return cluster.servers[Math.floor((slot * cluster.servers.length) / 16_384)] ?? anyServer();
+}
+
+async function moveSlot(slot: number, from: RedisServer, to: RedisServer): Promise<void> {
+  const target = String(await to.admin.call('CLUSTER', 'MYID'));
+  for (const server of [to, from]) await server.admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', target);
 }
 
 async function keyOn(server: RedisServer): Promise<Key> {
@@ -60,6 +70,8 @@ describe('slots', () => {
     const braces = 'a}{b{c}';
     const names = [keys.claimOfId(braces), keys.claimOfClientId('profile:default', braces), keys.indexOf(braces)];
     expect(new Set(await Promise.all(names.map(slotOf))).size).toBe(3);
+    expect(new Set(await Promise.all(keys.schedules().map(slotOf))).size).toBe(64);
+    expect(await slotOf(keys.framesOf('node-a'))).not.toBe(await slotOf(keys.framesOf('node-b')));
   });
 
   it('cannot be crossed: the servers refuse a call that declares two, and a script that uses one undeclared', async () => {
@@ -80,12 +92,28 @@ describe('slots', () => {
     const from = await serverOf(key);
     const to = cluster.servers.find((server) => server !== from) ?? from;
     const slot = await slotOf(keys.of(key, 'record'));
-    const target = String(await to.admin.call('CLUSTER', 'MYID'));
-    for (const server of [to, from]) await server.admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', target);
+    await moveSlot(slot, from, to);
     const lease = await own(store, key);
     await store.inbound.append(lease, 1, entries(['moved']), ROOMY);
     expect(await to.admin.exists(keys.of(key, 'queue'))).toBe(1);
     expect(await drain(store, key)).toEqual(['moved']);
+  });
+});
+
+describe('the bus', () => {
+  it('follows its channel to another node', async () => {
+    const [store, other] = [await open(), await open()];
+    const { nodeId, frames } = await listening(store);
+    const slot = await slotOf(keys.framesOf(nodeId));
+    const from = serverOfSlot(slot);
+    const to = cluster.servers.find((server) => server !== from) ?? from;
+    await moveSlot(slot, from, to);
+    await until(() => other.bus.send(nodeId, Buffer.from('moved')), { what: 'it is heard again' });
+    await until(() => frames.some((frame) => frame.toString() === 'moved'), { what: 'the frame arrives' });
+    expect(await to.admin.call('PUBSUB', 'SHARDNUMSUB', keys.framesOf(nodeId))).toEqual([keys.framesOf(nodeId), 1]);
+    await moveSlot(slot, to, from);
+    await until(() => other.bus.send(nodeId, Buffer.from('moved back')), { what: 'it is heard again' });
+    await until(() => frames.some((frame) => frame.toString() === 'moved back'), { what: 'the frame arrives' });
   });
 });
 
@@ -114,6 +142,8 @@ describe('a Cluster', () => {
     expect(await store.inbound.append(other, 1, entries(['x']), ROOMY)).toMatchObject({ stored: 1, dropped: 0 });
     expect(await store.leases.renew([mine, other], 60_000)).toEqual(new Set());
     await expect(store.leases.renew([mine], 60_000)).rejects.toThrow(StoreUnavailable);
+    // The shards of the schedule that are elsewhere.
+    await expect(store.schedule.take(1_000, 60_000)).resolves.toBeInstanceOf(Array);
     await expect(store.ping()).resolves.toBeUndefined();
     await lost.start();
     await until(() => succeeds(store.inbound.loadSession(mine.key)), { what: 'its keys are available again' });

@@ -9,9 +9,11 @@ import { Keys } from '../../src/store/redis/keys.ts';
 import { RecordIndex } from '../../src/store/redis/record-index.ts';
 import { RecordTable } from '../../src/store/redis/record-table.ts';
 import { parseRedisUrl } from '../../src/store/redis/redis-url.ts';
+import { RedisSchedule } from '../../src/store/redis/schedule.ts';
 import { loadScripts } from '../../src/store/redis/scripts.ts';
 import { startRedis } from '../helpers/redis.ts';
 import { filled, newRecord, unique } from './store/fixtures.ts';
+import { takeAll } from './store/schedule.ts';
 
 const PREFIX = 'crashes[*]';
 const keys = new Keys(PREFIX);
@@ -21,7 +23,7 @@ afterAll(() => server.stop());
 let store: RedisStore;
 let client: RedisClient;
 beforeAll(async () => {
-  store = await openRedisStore({ url: server.url, prefix: PREFIX, nodeId: 'survivor' });
+  store = await openRedisStore({ url: server.url, prefix: PREFIX, nodeId: 'survivor', sweeps: false });
   const log = { info() {}, warn() {} };
   client = new RedisClient(await connect(parseRedisUrl(server.url), 'victim', log), loadScripts());
 });
@@ -40,6 +42,7 @@ function dyingAfter(commands: number): { connections: RedisConnections; survived
   };
   const dying: Commands = {
     run: (...call) => live(() => client.run(...call)),
+    runEach: (...call) => live(() => client.runEach(...call)),
     send: (...call) => live(() => client.send(...call)),
   };
   return { connections: connectionsOver(dying), survived: () => left >= 0 };
@@ -52,6 +55,7 @@ function connectionsOver(commands: Commands): RedisConnections {
     records,
     claims: new Claims(commands, records),
     index: new RecordIndex(commands, keys),
+    schedule: new RedisSchedule(commands, keys),
   });
 }
 
@@ -124,6 +128,7 @@ describe('a crash within a create', () => {
     // Held up between its last claim and its commit, until a rival has taken over.
     const connections = connectionsOver({
       run: (...call) => client.run(...call),
+      runEach: (...call) => client.runEach(...call),
       async send(command, ...args) {
         if (command === 'ZADD') {
           await letPreparedExpire(slow);
@@ -162,7 +167,8 @@ describe('a crash within a removal', () => {
       await dyingAfter(100).connections.remove(lost.key);
       expect(await store.connections.byId(lost.id)).toEqual(next);
     }
-    expect(steps).toBe(5);
+    // the record, two claims, the list, the schedule; and the removal that was not interrupted
+    expect(steps).toBe(6);
   });
 });
 
@@ -174,12 +180,12 @@ describe('the sweep', () => {
     await dyingAfter(4)
       .connections.create(lost)
       .catch(() => {});
-    expect(await store.sweep()).toEqual({ stale: 0, restored: 0 });
+    expect(await store.sweep()).toEqual({ stale: 0, restored: 0, scheduled: 0 });
     await letPreparedExpire(lost);
-    expect(await store.sweep()).toEqual({ stale: 1, restored: 0 });
+    expect(await store.sweep()).toEqual({ stale: 1, restored: 0, scheduled: 0 });
     // The claim of a ClientID can only be found by who wants it.
     expect(await namesInRedis()).toEqual([...before, keys.claimOfClientId(lost.broker, lost.clientId)].sort());
-    expect(await store.sweep()).toEqual({ stale: 0, restored: 0 });
+    expect(await store.sweep()).toEqual({ stale: 0, restored: 0, scheduled: 0 });
   });
 
   it.each([
@@ -195,15 +201,32 @@ describe('the sweep', () => {
     expect(await store.connections.byId(record.id)).toEqual(record);
     expect(await store.connections.byClientId(record.broker, record.clientId)).toEqual(record);
     expect(await store.connections.create(newRecord({ id: record.id }))).toBe('id-taken');
-    expect(await store.sweep()).toEqual({ stale: 0, restored: 0 });
+    expect(await store.sweep()).toEqual({ stale: 0, restored: 0, scheduled: 0 });
+  });
+
+  it('makes Connections due of which the schedule says nothing, and forgets entries of none', async () => {
+    await store.sweep();
+    const [silent, scheduled, unfinished] = [newRecord(), newRecord(), newRecord()];
+    await store.connections.create(silent);
+    await store.connections.create(scheduled);
+    await dyingAfter(4)
+      .connections.create(unfinished)
+      .catch(() => {});
+    const [stale, later] = [newRecord().key, 600_000];
+    await store.schedule.set([scheduled.key, unfinished.key, stale].map((key) => ({ key, inMs: later })));
+    expect(await store.sweep()).toEqual({ stale: 1, restored: 0, scheduled: 1 });
+    expect(await takeAll(store, [silent.key, scheduled.key, unfinished.key, stale])).toEqual([silent.key]);
+    await letPreparedExpire(unfinished);
+    expect((await store.sweep()).stale).toBe(2);
+    expect(await store.sweep()).toEqual({ stale: 0, restored: 0, scheduled: 0 });
   });
 
   it('leaves other prefixes alone, and what looks like the pattern', async () => {
-    const neighbour = await openRedisStore({ url: server.url, prefix: 'crashesX', nodeId: 'neighbour' });
+    const neighbour = await openRedisStore({ url: server.url, prefix: 'crashesX', nodeId: 'neighbour', sweeps: false });
     const record = newRecord();
     await neighbour.connections.create(record);
     await server.admin.del(new Keys('crashesX').indexOf(record.id));
-    expect(await store.sweep()).toEqual({ stale: 0, restored: 0 });
+    expect(await store.sweep()).toEqual({ stale: 0, restored: 0, scheduled: 0 });
     expect(await store.connections.byId(record.id)).toBeNull();
     await neighbour.close();
   });

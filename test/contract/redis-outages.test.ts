@@ -2,11 +2,13 @@ import { inspect } from 'node:util';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type Key, type Store, StoreUnavailable } from '../../src/bridge/ports.ts';
 import { openRedisStore, type RedisStoreOptions } from '../../src/store/redis/index.ts';
+import { startForwarder } from '../helpers/forwarder.ts';
 import { failureOf, succeeds } from '../helpers/outcome.ts';
 import { freePort } from '../helpers/ports.ts';
 import { type RedisServer, startRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/until.ts';
-import { drain, entries, filled, newMessage, newRecord, numbered, own, ROOMY } from './store/fixtures.ts';
+import { listening } from './store/bus.ts';
+import { drain, entries, filled, holderOf, newMessage, newRecord, numbered, own, ROOMY } from './store/fixtures.ts';
 
 /** Milliseconds within which every call must have ended, whatever happens to Redis. */
 const BOUND = 6_000;
@@ -35,13 +37,19 @@ function calls(store: Store, lease: Awaited<ReturnType<typeof own>>): Record<str
     byId: () => store.connections.byId('x'),
     list: () => store.connections.list(null, 10),
     remove: () => store.connections.remove('gone' as Key),
-    acquire: () => store.leases.acquire(key, 'node-a', 60_000),
+    acquire: () => store.leases.acquire(key, holderOf('node-a'), 60_000),
     renew: () => store.leases.renew([lease], 60_000),
     loadSession: () => store.inbound.loadSession(key),
     append: () => store.inbound.append(lease, 1, entries(['x']), ROOMY),
     read: () => store.queues.read(key, null, 10),
     removeThrough: () => store.queues.removeThrough(key, '1-0' as never),
     begin: () => store.exchanges.begin(lease, 1, [{ packetId: 1, packet: Buffer.from('x') }]),
+    announce: () => store.members.announce({ nodeId: 'node-a', process: '1', load: 0, open: true }, 60_000),
+    listen: () => store.bus.listen('node-a', () => {}),
+    send: () => store.bus.send('node-a', Buffer.from('x')),
+    set: () => store.schedule.set([{ key, inMs: 0 }]),
+    cancel: () => store.schedule.cancel([key]),
+    take: () => store.schedule.take(10, 1_000),
   };
 }
 
@@ -54,6 +62,17 @@ async function expectUnavailable(store: Store, lease: Awaited<ReturnType<typeof 
   await Promise.all(attempts);
 }
 
+/** Frames may be lost until it is back; then none is. */
+async function untilHeard(sender: Store, nodeId: string, frames: readonly Buffer[]): Promise<void> {
+  await until(async () => sender.bus.send(nodeId, Buffer.from('again')).catch(() => false), {
+    what: 'it is heard again',
+  });
+  const texts = numbered(10, 'after');
+  for (const text of texts) expect(await sender.bus.send(nodeId, Buffer.from(text))).toBe(true);
+  await until(() => frames.at(-1)?.toString() === texts.at(-1), { what: 'the last frame arrives' });
+  expect(frames.slice(-10).map(String)).toEqual(texts);
+}
+
 async function untilAvailable(store: Store): Promise<void> {
   await until(() => succeeds(store.ping()), { what: 'the store is available again' });
 }
@@ -63,6 +82,7 @@ describe('a Redis that is frozen', () => {
     const server = await startOwn();
     const store = await open({ url: server.url });
     const lease = await filled(store, ['before']);
+    const { nodeId, frames } = await listening(store);
     server.signal('SIGSTOP');
     await expectUnavailable(store, lease);
     // Past the point where the silent socket was given up, too.
@@ -73,6 +93,7 @@ describe('a Redis that is frozen', () => {
     const texts = await drain(store, lease.key);
     expect(texts[0]).toBe('before');
     expect(texts.at(-1)).toBe('after');
+    await untilHeard(store, nodeId, frames);
   });
 });
 
@@ -204,6 +225,60 @@ describe('the connection that listens for wake-ups', () => {
       await until(() => calls.busy > seen, { what: 'the busy one is woken' });
     }
     expect(calls.quiet).toBe(1);
+  });
+});
+
+describe('the bus', () => {
+  it('comes back after its connection was lost', async () => {
+    const [store, other] = [await open(), await open({ nodeId: 'node-b' })];
+    const { nodeId, frames } = await listening(store);
+    expect(await shared.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')).toBeGreaterThan(0);
+    await untilHeard(other, nodeId, frames);
+  });
+
+  it('comes back after the server was restarted', async () => {
+    const server = await startOwn();
+    const [store, other] = [await open({ url: server.url }), await open({ url: server.url })];
+    const { nodeId, frames } = await listening(store);
+    await server.kill();
+    await expect(other.bus.send(nodeId, Buffer.from('x'))).rejects.toThrow(StoreUnavailable);
+    await server.start();
+    await untilAvailable(other);
+    await untilHeard(other, nodeId, frames);
+  });
+
+  it('goes to the new master when the one that it listens at became a replica and kept its listeners', async () => {
+    const [first, second] = [await startOwn(), await startOwn()];
+    const proxy = await startForwarder(first.port);
+    onTestFinished(() => proxy.stop());
+    const url = `redis://127.0.0.1:${proxy.port}`;
+    const store = await open({ url });
+    const { nodeId, frames } = await listening(store);
+    // The address leads to another server for who connects from now on: what a fail-over behind one name looks like.
+    proxy.forwardTo(second.port);
+    const other = await open({ url });
+    await first.admin.replicaof('127.0.0.1', second.port);
+    await until(async () => succeeds(store.schedule.set([{ key: 'k' as Key, inMs: 0 }])), { what: 'it writes again' });
+    await untilHeard(other, nodeId, frames);
+  });
+
+  it('listens to nobody after the store was closed', async () => {
+    const [store, other] = [await open(), await open()];
+    const { nodeId, frames } = await listening(store);
+    await store.close();
+    await until(async () => !(await other.bus.send(nodeId, Buffer.from('x'))), { what: 'nobody listens' });
+    expect(frames).toEqual([]);
+    await expect(store.bus.listen(nodeId, () => {})).rejects.toThrow(StoreUnavailable);
+  });
+});
+
+describe('a pipeline', () => {
+  it('of scripts that the server forgot sends them again', async () => {
+    const store = await open();
+    const leases = await Promise.all(numbered(700).map(() => own(store)));
+    await shared.admin.call('SCRIPT', 'FLUSH');
+    expect(await store.leases.renew(leases, 600_000)).toEqual(new Set());
+    expect(await store.leases.renew(leases, 600_000)).toEqual(new Set());
   });
 });
 

@@ -4,6 +4,7 @@ import { openRedisStore, type RedisStore, type RedisStoreOptions } from '../../s
 import { failureOf, succeeds } from '../helpers/outcome.ts';
 import { type RedisServer, startRedis, startRedisCluster, startSentinel } from '../helpers/redis.ts';
 import { until } from '../helpers/until.ts';
+import { listening } from './store/bus.ts';
 import { drain, entries, newRecord, own, ROOMY } from './store/fixtures.ts';
 
 async function startPair(): Promise<{ master: RedisServer; replica: RedisServer }> {
@@ -78,6 +79,7 @@ describe('a Redis behind Sentinels', () => {
     let woken = 0;
     onTestFinished(plain.queues.watch(lease.key, () => woken++));
     await until(() => woken > 0, { what: 'the watcher listens' });
+    const { nodeId, frames } = await listening(store);
 
     await master.kill();
     await until(() => succeeds(plain.inbound.append(lease, 1, entries(['after']), ROOMY)), {
@@ -96,5 +98,7 @@ describe('a Redis behind Sentinels', () => {
     const seen = woken;
     await plain.inbound.append(lease, 1, entries(['last']), ROOMY);
     await until(() => woken > seen, { what: 'the watcher follows to the new master' });
+    await until(() => plain.bus.send(nodeId, Buffer.from('x')), { what: 'the listener follows to the new master' });
+    await until(() => frames.length > 0, { what: 'it hears what is sent' });
   });
 });

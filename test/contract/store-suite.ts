@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Store, StoreUnavailable } from '../../src/bridge/ports.ts';
 import { until } from '../helpers/until.ts';
+import { describeBus } from './store/bus.ts';
 import { describeConcurrency } from './store/concurrency.ts';
 import { describeConnections } from './store/connections.ts';
 import { describeExchanges } from './store/exchanges.ts';
@@ -9,10 +10,12 @@ import { newKey, own, type StoreContext } from './store/fixtures.ts';
 import { describeInbound } from './store/inbound.ts';
 import { describeLeases } from './store/leases.ts';
 import { describeLimits } from './store/limits.ts';
+import { describeMembers } from './store/members.ts';
 import { describeMessages } from './store/messages.ts';
 import { describePublications } from './store/publications.ts';
 import { describeQueues } from './store/queues.ts';
 import { describeReopen } from './store/reopen.ts';
+import { describeSchedule } from './store/schedule.ts';
 
 export interface StoreSubject {
   /** A store to test. Called once per suite, and once for each test that closes its store. */
@@ -55,6 +58,9 @@ export function describeStore(name: string, subject: StoreSubject): void {
     describeConnections(context);
     describeLeases(context);
     describeFencing(context);
+    describeMembers(context);
+    describeBus(context);
+    describeSchedule(context);
     describeInbound(context);
     describeMessages(context);
     describeQueues(context);

@@ -20,13 +20,11 @@ export async function openGatedStore(verb: 'append' | 'begin'): Promise<GatedSto
       gates.push({ pass, fail: () => reject(new StoreUnavailable('the test says so')) });
     });
   };
-  const { connections, leases, queues, inbound, exchanges, publications } = store;
+  const { inbound, exchanges } = store;
   return {
     gates,
     store: {
-      connections,
-      leases,
-      queues,
+      ...store,
       inbound: {
         loadSession: (key) => inbound.loadSession(key),
         saveStatus: (...args) => inbound.saveStatus(...args),
@@ -39,9 +37,6 @@ export async function openGatedStore(verb: 'append' | 'begin'): Promise<GatedSto
         finish: (...args) => exchanges.finish(...args),
         load: (...args) => exchanges.load(...args),
       },
-      publications,
-      ping: () => store.ping(),
-      close: () => store.close(),
     },
     open() {
       gated = false;

@@ -258,9 +258,9 @@ describe('what may happen while a queue holds', () => {
   it('a lost lease ends it: nothing more is stored or acknowledged', async () => {
     const connection = await hold();
     const key = (await bridge.store.connections.byId('a'))?.key;
-    const epoch = await bridge.store.leases.acquire(key as never, 'test', 15_000);
+    const epoch = await bridge.store.leases.acquire(key as never, { nodeId: 'test', process: '1' }, 15_000);
     await bridge.store.leases.release(epoch as never);
-    await bridge.store.leases.acquire(key as never, 'another', 15_000);
+    await bridge.store.leases.acquire(key as never, { nodeId: 'another', process: '1' }, 15_000);
     await makeRoom();
     await connection.next('disconnect');
     expect(await stored()).toEqual([]);

@@ -1,7 +1,7 @@
 import { generate, type IPublishPacket } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PublishResult } from '../../src/bridge/facade.ts';
-import type { Store } from '../../src/bridge/ports.ts';
+import type { Holder, Store } from '../../src/bridge/ports.ts';
 import { Problem } from '../../src/errors/problem.ts';
 import type { OutgoingMessage, QoS } from '../../src/mqtt/message.ts';
 import { openSqliteStore } from '../../src/store/sqlite/index.ts';
@@ -16,10 +16,18 @@ describe('outbound', () => {
   let broker: ScriptedBroker;
   let store: Store;
   let bridge: TestBridge;
+  /** Who asked for a lease last. */
+  let holder: Holder | null = null;
 
   beforeEach(async () => {
     broker = await startScriptedBroker();
     store = await openSqliteStore({ path: ':memory:' });
+    const { leases } = store;
+    const acquire = leases.acquire.bind(leases);
+    leases.acquire = (key, asking, ttlMs) => {
+      holder = asking;
+      return acquire(key, asking, ttlMs);
+    };
     bridge = await createTestBridge({ url: broker.url, store });
   });
   afterEach(async () => {
@@ -271,7 +279,9 @@ describe('outbound', () => {
   async function exchanges() {
     const record = await store.connections.byId('a');
     if (record === null) throw new Error('no record');
-    const lease = await store.leases.acquire(record.key, 'test', 15_000);
+    if (holder === null) throw new Error('no owner');
+    // In the owner's name: any other would take the lease from it.
+    const lease = await store.leases.acquire(record.key, holder, 15_000);
     if ('heldBy' in lease) throw new Error('held');
     return store.exchanges.load(lease, 1);
   }

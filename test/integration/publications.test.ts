@@ -417,7 +417,7 @@ describe('when the lease goes to another instance', () => {
     const key = (await store.connections.byId('a'))?.key ?? ('' as Key);
     await until(() => store.publications.find(key, { idempotencyKey: 'k' }), { what: 'it is recorded' });
 
-    const lease = await store.leases.acquire(key, 'one', 1_000);
+    const lease = await store.leases.acquire(key, { nodeId: 'one', process: '1' }, 1_000);
     if ('heldBy' in lease) throw new Error('it is held by another');
     await store.leases.release(lease);
     const one = bridge;
@@ -458,7 +458,7 @@ describe('when the lease goes to another instance', () => {
     await until(() => store.publications.find(key, { idempotencyKey: 'k' }), { what: 'it is recorded' });
 
     for (const holder of ['one', 'two']) {
-      const lease = await store.leases.acquire(key, holder, 1_000);
+      const lease = await store.leases.acquire(key, { nodeId: holder, process: '1' }, 1_000);
       if ('heldBy' in lease) throw new Error('it is held by another');
       // As the other would: it has sent the first one.
       const item = (await store.publications.outbox(key, 0, 1))[0]?.item;

@@ -36,19 +36,9 @@ describe('a start with a store that fails', () => {
       beginGeneration: (...args) => store.inbound.beginGeneration(...args),
       append: (...args) => store.inbound.append(...args),
     };
-    const { connections, leases, queues, exchanges, publications } = store;
     bridge = await createTestBridge({
       url: broker.url,
-      store: {
-        connections,
-        leases,
-        queues,
-        exchanges,
-        publications,
-        inbound,
-        ping: () => store.ping(),
-        close: () => store.close(),
-      },
+      store: { ...store, inbound },
     });
     await bridge.start();
     return { reads: () => reads };

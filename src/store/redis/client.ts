@@ -11,10 +11,27 @@ export interface Runner {
   run(script: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
 }
 
+/** The keys and arguments of one run of a script. */
+export interface Call {
+  readonly keys: readonly string[];
+  readonly args: readonly Argument[];
+}
+
 export interface Commands extends Runner {
+  /**
+   * Runs a script for each of many calls, in pipelines of each server's own. Answers, in the place of each call, its
+   * reply or the `StoreUnavailable` that it ended with; one that failed says nothing of the others. Never rejects.
+   */
+  runEach(script: ScriptName, calls: readonly Call[]): Promise<unknown[]>;
   /** Any other command; its first key decides where it goes. */
   send(command: string, ...args: Argument[]): Promise<unknown>;
 }
+
+/** Calls in one pipeline: what it holds up on its connection, and holds in memory, is bounded. */
+const PIPELINE_LENGTH = 500;
+
+/** What a server answers in place of running a script: it does not know it (any more), or another one has the slot. */
+const NOT_RUN = /^(?:NOSCRIPT|MOVED|ASK|TRYAGAIN) /;
 
 /** The one place where commands are sent. */
 export class RedisClient implements Commands {
@@ -36,6 +53,20 @@ export class RedisClient implements Commands {
       if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw unavailable(error);
     }
     return await this.send('EVAL', source, ...rest);
+  }
+
+  async runEach(name: ScriptName, calls: readonly Call[]): Promise<unknown[]> {
+    const replies = new Map<Call, unknown>();
+    const shares = Map.groupBy(calls, ({ keys: [first = ''] }) => this.masterOf(first));
+    const runShare = async (server: Redis | undefined, share: readonly Call[]) => {
+      for (let from = 0; from < share.length; from += PIPELINE_LENGTH) {
+        const part = share.slice(from, from + PIPELINE_LENGTH);
+        const answered = await this.#runTogether(server, name, part);
+        for (const [place, call] of part.entries()) replies.set(call, answered[place]);
+      }
+    };
+    await Promise.all([...shares].map(([server, share]) => runShare(server, share)));
+    return calls.map((call) => replies.get(call));
   }
 
   async send(command: string, ...args: Argument[]): Promise<unknown> {
@@ -72,5 +103,22 @@ export class RedisClient implements Commands {
     // QUIT is answered last; where it cannot be, there is nothing to wait for.
     await this.#connection.quit().catch(() => {});
     this.#connection.disconnect();
+  }
+
+  async #runTogether(server: Redis | undefined, name: ScriptName, calls: readonly Call[]): Promise<unknown[]> {
+    const runAlone = ({ keys, args }: Call) => this.run(name, keys, args).catch((error: unknown) => error);
+    // A Cluster's slot without a known master: what there is to say of it is said to each.
+    if (server === undefined) return await Promise.all(calls.map(runAlone));
+    const { sha } = this.#scripts[name];
+    const pipeline = server.pipeline();
+    for (const { keys, args } of calls) pipeline.callBuffer('EVALSHA', [sha, keys.length, ...keys, ...args]);
+    const replies = (await pipeline.exec()) ?? [];
+    return await Promise.all(
+      calls.map((call, place) => {
+        const [error, reply] = replies[place] ?? [new Error('a pipeline was cut short')];
+        if (error === null) return reply;
+        return NOT_RUN.test(error.message) ? runAlone(call) : unavailable(error);
+      }),
+    );
   }
 }

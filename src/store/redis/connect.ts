@@ -48,15 +48,12 @@ export async function connect(address: RedisAddress, name: string, log: StoreLog
 }
 
 /**
- * A connection for subscriptions, which ends when it is lost; who uses it makes the next one. In a Cluster any node
- * will do, since PUBLISH reaches all of them.
+ * A connection for subscriptions, which ends when it is lost; who uses it makes the next one. In a Cluster it is one to
+ * any of these servers, or of the nodes that the address names when none is known.
  */
-export function newSubscriber(address: RedisAddress, connection: Connection, name: string): Redis {
+export function newSubscriber(address: RedisAddress, servers: readonly Redis[], name: string): Redis {
   if (address.kind !== 'cluster') return newRedis(address, name, { retryStrategy: null });
-  const known =
-    connection instanceof Cluster
-      ? connection.nodes('master').map(({ options: { host, port } }) => ({ host, port }))
-      : [];
+  const known = servers.map(({ options: { host, port } }) => ({ host, port }));
   const node = sample(known.length > 0 ? known : address.nodes);
   return new Redis({ ...common(address, name), ...node, retryStrategy: null });
 }
@@ -130,7 +127,8 @@ async function open(connection: Connection): Promise<void> {
   await Promise.all(connection.nodes('master').map((node) => node.ping()));
 }
 
-async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+/** Rejects with `StoreUnavailable` when the time is over. */
+export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new StoreUnavailable('The Redis store did not answer in time')), milliseconds);

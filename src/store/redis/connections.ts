@@ -3,21 +3,23 @@ import { type Claims, nameByClientId, nameById, namesOf, type UniqueName } from 
 import type { Keys } from './keys.ts';
 import type { IndexEntry, RecordIndex } from './record-index.ts';
 import type { RecordTable } from './record-table.ts';
+import type { RedisSchedule } from './schedule.ts';
 
 export interface ConnectionParts {
   readonly keys: Keys;
   readonly records: RecordTable;
   readonly claims: Claims;
   readonly index: RecordIndex;
+  readonly schedule: RedisSchedule;
 }
 
 /**
- * Records, their two unique names, and the list: four slots, so no step can change them together. The record is the
+ * Records, their two unique names, the list and the schedule: five slots, so no step can change them together. The record is the
  * truth, and its commit and its removal are the moments at which a Connection begins and ends. All else points to it
  * and is ignored where it points to nothing.
  *
  * Create: 1. prepare the record (unseen; expires by itself) 2. claim the id 3. claim the ClientID 4. list it 5. commit.
- * Remove: 1. the record with all under its key 2. the claims 3. the list.
+ * Remove: 1. the record with all under its key 2. the claims 3. the list 4. the schedule.
  *
  * - A committed record has both names: whoever takes over a claim has seen that its record is gone, and then there is
  *   no commit of it either.
@@ -88,6 +90,7 @@ export class RedisConnections implements ConnectionRecords {
   async remove(key: Key): Promise<void> {
     const record = await this.#parts.records.remove(key);
     if (record !== null) await this.#forget(record, namesOf(this.#parts.keys, record));
+    await this.#parts.schedule.cancel([key]);
   }
 
   async #undo(record: ConnectionRecord, claimed: readonly UniqueName[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Store } from '../../bridge/ports.ts';
+import { RedisBus } from './bus.ts';
 import { checkSettings } from './check.ts';
 import { Claims } from './claims.ts';
 import { RedisClient } from './client.ts';
@@ -8,12 +9,14 @@ import { RedisExchanges } from './exchanges.ts';
 import { RedisInbound } from './inbound.ts';
 import { Keys } from './keys.ts';
 import { RedisLeases } from './leases.ts';
+import { RedisMembers } from './members.ts';
 import { RedisPublications } from './publications.ts';
 import { RedisQueues } from './queues.ts';
 import { RecordIndex } from './record-index.ts';
 import { RecordTable } from './record-table.ts';
 import { parseRedisUrl } from './redis-url.ts';
 import { ReplicatedRunner } from './replication.ts';
+import { RedisSchedule } from './schedule.ts';
 import { loadScripts } from './scripts.ts';
 import { type SweepReport, sweep } from './sweep.ts';
 import { WakeUps } from './wake-ups.ts';
@@ -21,6 +24,8 @@ import { WakeUps } from './wake-ups.ts';
 export type { SweepReport } from './sweep.ts';
 
 const SWEEP_INTERVAL_MS = 5 * 60 * 1_000;
+/** The first one is soon: what a release without a schedule left behind has no entries in it. */
+const FIRST_SWEEP_MS = 4_000;
 
 export interface RedisStoreOptions {
   /** See `parseRedisUrl`. */
@@ -31,11 +36,13 @@ export interface RedisStoreOptions {
   readonly minReplicas?: number;
   /** Names the connections in CLIENT LIST. */
   readonly nodeId: string;
+  /** Whether it sweeps by itself, soon and then every few minutes; it does unless this says no. */
+  readonly sweeps?: boolean;
   readonly log?: StoreLog;
 }
 
 export interface RedisStore extends Store {
-  /** Repairs the list and the unique names now; the store does so by itself every few minutes. */
+  /** Repairs the list, the unique names and the schedule now. */
   sweep(): Promise<SweepReport>;
 }
 
@@ -44,7 +51,7 @@ export interface RedisStore extends Store {
  * be reached now; from then on it reconnects by itself. Logs what in the servers' settings weakens the guarantees.
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<RedisStore> {
-  const { url, prefix, minReplicas = 0, nodeId, log = SILENT } = options;
+  const { url, prefix, minReplicas = 0, nodeId, sweeps = true, log = SILENT } = options;
   const address = parseRedisUrl(url);
   const keys = new Keys(prefix);
   const scripts = loadScripts();
@@ -58,14 +65,24 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
 
   const wakeUps = new WakeUps({
     keys,
-    newSubscriber: () => newSubscriber(address, connection, `${name}:subscriber`),
+    newSubscriber: () => newSubscriber(address, client.masters(), `${name}:subscriber`),
   });
+  const bus = new RedisBus({
+    client,
+    keys,
+    newSubscriber(channel) {
+      const master = client.masterOf(channel);
+      return newSubscriber(address, master === undefined ? [] : [master], `${name}:bus`);
+    },
+  });
+  const schedule = new RedisSchedule(client, keys);
   const records = new RecordTable(client, durable, keys);
   const parts: ConnectionParts = {
     keys,
     records,
     claims: new Claims(client, records),
     index: new RecordIndex(client, keys),
+    schedule,
   };
   let closed: Promise<void> | null = null;
 
@@ -77,22 +94,33 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
       throw error;
     }
   }
-  const sweeping = repeatSweep();
+  let sweeping: NodeJS.Timeout | undefined;
+  if (sweeps) sweepIn(FIRST_SWEEP_MS);
 
   /** Any instance may; at different times, so that they do not all do it at once. */
-  function repeatSweep(): NodeJS.Timeout {
-    const every = SWEEP_INTERVAL_MS * (0.5 + Math.random());
-    const run = () => sweep(client, parts).catch((error) => log.warn({ err: error }, 'the sweep failed'));
-    return setInterval(run, every).unref();
+  function sweepIn(ms: number): void {
+    sweeping = setTimeout(runSweep, ms * (0.5 + Math.random())).unref();
+  }
+  async function runSweep(): Promise<void> {
+    try {
+      await sweep(client, parts);
+    } catch (error) {
+      if (closed === null) log.warn({ err: error }, 'the sweep failed');
+    }
+    if (closed === null) sweepIn(SWEEP_INTERVAL_MS);
   }
   async function close(): Promise<void> {
-    clearInterval(sweeping);
+    clearTimeout(sweeping);
     wakeUps.close();
+    bus.close();
     await Promise.all([client.close(), writer?.close()]);
   }
   return {
     connections: new RedisConnections(parts),
     leases: new RedisLeases(client, keys),
+    members: new RedisMembers(client, keys),
+    bus,
+    schedule,
     inbound: new RedisInbound(client, durable, keys),
     queues: new RedisQueues(client, keys, wakeUps),
     exchanges: new RedisExchanges(client, durable, keys),

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Key } from '../../bridge/ports.ts';
 
-/** Fixed for ever: changing it would strand what is listed. */
-const INDEX_SHARDS = 64;
+/** Of the list and of the schedule. Fixed for ever: changing it would strand what is in them. */
+const SHARDS = 64;
 
 /** What is kept under a Connection's key. All of it shares one hash tag, so one slot of a Cluster. */
 const PARTS = [
@@ -22,8 +22,9 @@ const PARTS = [
 export type Part = (typeof PARTS)[number];
 
 /**
- * The names of everything in Redis: `PREFIX:v1:{key}:part` for a Connection; unique names and the shards of the list
- * in slots of their own. Raw ids and ClientIDs appear in no name.
+ * The names of everything in Redis: `PREFIX:v1:{key}:part` for a Connection; unique names, the shards of the list and
+ * of the schedule, the members and what is sent to each in slots of their own. Raw ids, ClientIDs and names of
+ * instances appear in no name.
  */
 export class Keys {
   readonly #root: string;
@@ -52,11 +53,29 @@ export class Keys {
 
   /** The shard of the list that a Connection of this id is in. */
   indexOf(id: string): string {
-    return this.#index(createHash('sha256').update(id).digest().readUInt32BE(0) % INDEX_SHARDS);
+    return this.#index(shardOf(id));
   }
 
   indexes(): string[] {
-    return Array.from({ length: INDEX_SHARDS }, (_, shard) => this.#index(shard));
+    return Array.from({ length: SHARDS }, (_, shard) => this.#index(shard));
+  }
+
+  /** The shard of the schedule that has a Connection's entry. */
+  scheduleOf(key: Key): string {
+    return this.#schedule(shardOf(key));
+  }
+
+  schedules(): string[] {
+    return Array.from({ length: SHARDS }, (_, shard) => this.#schedule(shard));
+  }
+
+  members(): string {
+    return `${this.#root}{members}:alive`;
+  }
+
+  /** The channel on which an instance listens. */
+  framesOf(nodeId: string): string {
+    return `${this.#root}{node.${digest(nodeId)}}:frames`;
   }
 
   /** A pattern for SCAN that every record's name matches. */
@@ -72,6 +91,14 @@ export class Keys {
   #index(shard: number): string {
     return `${this.#root}{index.${shard}}:ids`;
   }
+
+  #schedule(shard: number): string {
+    return `${this.#root}{due.${shard}}:keys`;
+  }
+}
+
+function shardOf(text: string): number {
+  return createHash('sha256').update(text).digest().readUInt32BE(0) % SHARDS;
 }
 
 function digest(text: string): string {

@@ -1,11 +1,22 @@
 import { randomBytes } from 'node:crypto';
-import type { Epoch, Fence, Key, Lease, Leases } from '../../bridge/ports.ts';
+import {
+  type Epoch,
+  type Fence,
+  type Holder,
+  type Key,
+  type Lease,
+  type Leases,
+  StoreUnavailable,
+} from '../../bridge/ports.ts';
 import type { Commands } from './client.ts';
 import { CODES } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asArray, asText, asTextOrNull } from './replies.ts';
 
-/** Leases by the clock of Redis: a key that expires. */
+/**
+ * Leases by the clock of Redis: a key that expires. The process that holds one is a part of its epoch, and not of what
+ * the release before reads and compares: so each of the two takes the other's lease for that of an instance.
+ */
 export class RedisLeases implements Leases {
   readonly #client: Commands;
   readonly #keys: Keys;
@@ -15,29 +26,20 @@ export class RedisLeases implements Leases {
     this.#keys = keys;
   }
 
-  async acquire(key: Key, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string }> {
+  async acquire(key: Key, holder: Holder, ttlMs: number): Promise<Lease | { readonly heldBy: string }> {
     // The nonce tells epochs apart when a fail-over lost the counter's last steps.
     const nonce = randomBytes(9).toString('base64url');
     const names = [this.#keys.of(key, 'lease'), this.#keys.of(key, 'last-lease')];
-    const [acquired, value] = asArray(await this.#client.run('lease-acquire', names, [holder, nonce, ttlMs]));
+    const args = [holder.nodeId, holder.process, nonce, ttlMs];
+    const [acquired, value] = asArray(await this.#client.run('lease-acquire', names, args));
     return acquired === 1 ? { key, epoch: asText(value) as Epoch, holder } : { heldBy: asText(value) };
   }
 
   async renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>> {
-    const lost = new Set<Key>();
-    const failures: unknown[] = [];
-    await Promise.all(
-      leases.map(async ({ key, epoch }) => {
-        try {
-          const reply = await this.#client.run('lease-renew', [this.#keys.of(key, 'lease')], [epoch, ttlMs]);
-          if (reply === CODES.staleEpoch) lost.add(key);
-        } catch (error) {
-          failures.push(error);
-        }
-      }),
-    );
-    if (failures.length > 0 && failures.length === leases.length) throw failures[0];
-    return lost;
+    const calls = leases.map(({ key, epoch }) => ({ keys: [this.#keys.of(key, 'lease')], args: [epoch, ttlMs] }));
+    const replies = await this.#client.runEach('lease-renew', calls);
+    if (replies.length > 0 && replies.every((reply) => reply instanceof StoreUnavailable)) throw replies[0];
+    return new Set(leases.filter((_, place) => replies[place] === CODES.staleEpoch).map(({ key }) => key));
   }
 
   async release({ key, epoch }: Fence): Promise<void> {

@@ -1,10 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Key } from '../../bridge/ports.ts';
-import { backoff } from './connect.ts';
 import type { Keys } from './keys.ts';
-
-/** Milliseconds between the questions that find out whether a silent connection still exists. */
-const HEARTBEAT = 5_000;
+import { Subscriber } from './subscriber.ts';
 
 export interface WakeUpOptions {
   readonly keys: Keys;
@@ -20,30 +17,34 @@ export interface WakeUpOptions {
  * What can still be lost is what a Cluster's nodes lose among themselves.
  */
 export class WakeUps {
-  readonly #options: WakeUpOptions;
+  readonly #keys: Keys;
   /** Watchers by the name of their channel. */
   readonly #channels = new Map<string, Set<() => void>>();
   /** Connected at the first watch. */
-  #subscriber: Redis | null = null;
-  #retry: NodeJS.Timeout | undefined;
-  #heartbeat: NodeJS.Timeout | undefined;
-  #attempts = 0;
-  #closed = false;
+  readonly #subscriber: Subscriber;
 
-  constructor(options: WakeUpOptions) {
-    this.#options = options;
+  constructor({ keys, newSubscriber }: WakeUpOptions) {
+    this.#keys = keys;
+    this.#subscriber = new Subscriber({
+      newConnection: newSubscriber,
+      subscribe: async (connection) => {
+        connection.on('message', (name: string) => this.#wake(name));
+        await this.#subscribe(connection, [...this.#channels.keys()]);
+      },
+    });
   }
 
   /** Each call is a watcher of its own, with a function that was given before too. */
   watch(key: Key, onAppend: () => void): () => void {
-    const name = this.#options.keys.of(key, 'queue');
+    const name = this.#keys.of(key, 'queue');
     const watcher = () => onAppend();
     const watchers = this.#channels.get(name);
     if (watchers === undefined) {
       this.#channels.set(name, new Set([watcher]));
-      if (this.#subscriber === null) this.#connect();
+      this.#subscriber.start();
       // One that is not ready yet subscribes to all channels when it is.
-      else if (this.#subscriber.status === 'ready') void this.#subscribe(this.#subscriber, [name]);
+      const { connection } = this.#subscriber;
+      if (connection !== null) this.#subscribe(connection, [name]).catch(() => connection.disconnect());
     } else {
       watchers.add(watcher);
     }
@@ -51,54 +52,20 @@ export class WakeUps {
   }
 
   close(): void {
-    this.#closed = true;
     this.#channels.clear();
-    clearTimeout(this.#retry);
-    clearInterval(this.#heartbeat);
-    this.#subscriber?.disconnect();
+    this.#subscriber.close();
   }
 
   #unwatch(name: string, watcher: () => void): void {
     const watchers = this.#channels.get(name);
     if (watchers === undefined || !watchers.delete(watcher) || watchers.size > 0) return;
     this.#channels.delete(name);
-    if (this.#subscriber?.status === 'ready') this.#subscriber.unsubscribe(name).catch(() => {});
+    this.#subscriber.connection?.unsubscribe(name).catch(() => {});
   }
 
-  #connect(): void {
-    if (this.#closed) return;
-    const subscriber = this.#options.newSubscriber();
-    this.#subscriber = subscriber;
-    // Its end says the same.
-    subscriber.on('error', () => {});
-    subscriber.on('message', (name: string) => this.#wake(name));
-    subscriber.once('ready', () => void this.#resume(subscriber));
-    subscriber.once('end', () => this.#lost());
-    subscriber.connect().catch(() => {});
-  }
-
-  async #resume(subscriber: Redis): Promise<void> {
-    clearInterval(this.#heartbeat);
-    this.#heartbeat = setInterval(() => subscriber.ping().catch(() => subscriber.disconnect()), HEARTBEAT).unref();
-    this.#attempts = 0;
-    await this.#subscribe(subscriber, [...this.#channels.keys()]);
-  }
-
-  #lost(): void {
-    clearInterval(this.#heartbeat);
-    if (this.#closed) return;
-    this.#retry = setTimeout(() => this.#connect(), backoff(this.#attempts));
-    this.#attempts += 1;
-  }
-
-  async #subscribe(subscriber: Redis, names: readonly string[]): Promise<void> {
+  async #subscribe(connection: Redis, names: readonly string[]): Promise<void> {
     if (names.length === 0) return;
-    try {
-      await subscriber.subscribe(...names);
-    } catch {
-      subscriber.disconnect();
-      return;
-    }
+    await connection.subscribe(...names);
     for (const name of names) this.#wake(name);
   }
 

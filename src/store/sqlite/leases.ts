@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Epoch, Fence, Key, Lease, Leases } from '../../bridge/ports.ts';
+import type { Epoch, Fence, Holder, Key, Lease, Leases } from '../../bridge/ports.ts';
 import { StaleEpoch } from '../../bridge/ports.ts';
 
 interface Grant {
-  readonly holder: string;
+  readonly holder: Holder;
   readonly epoch: Epoch;
   /** Milliseconds since the epoch. In the past once released. */
   readonly expiresAt: number;
@@ -16,7 +16,7 @@ interface Grant {
 export class MemoryLeases implements Leases {
   readonly #now: () => number;
   readonly #nonce = randomBytes(16).toString('base64url');
-  /** The latest grant of each key, kept after it ended: its holder gets the same epoch back if nobody was between. */
+  /** The latest grant of each key, kept after it ended: its process gets the same epoch back if nobody was between. */
   readonly #grants = new Map<Key, Grant>();
   #count = 0;
 
@@ -24,10 +24,11 @@ export class MemoryLeases implements Leases {
     this.#now = now;
   }
 
-  async acquire(key: Key, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string }> {
+  async acquire(key: Key, holder: Holder, ttlMs: number): Promise<Lease | { readonly heldBy: string }> {
     const latest = this.#grants.get(key);
-    if (latest !== undefined && latest.holder !== holder && this.#isHeld(latest)) return { heldBy: latest.holder };
-    const epoch = latest?.holder === holder ? latest.epoch : this.#nextEpoch();
+    const isOurs = latest?.holder.nodeId === holder.nodeId;
+    if (latest !== undefined && !isOurs && this.#isHeld(latest)) return { heldBy: latest.holder.nodeId };
+    const epoch = isOurs && latest.holder.process === holder.process ? latest.epoch : this.#nextEpoch();
     this.#grants.set(key, { holder, epoch, expiresAt: this.#now() + ttlMs });
     return { key, epoch, holder };
   }
@@ -50,7 +51,7 @@ export class MemoryLeases implements Leases {
 
   async holder(key: Key): Promise<string | null> {
     const latest = this.#grants.get(key);
-    return latest !== undefined && this.#isHeld(latest) ? latest.holder : null;
+    return latest !== undefined && this.#isHeld(latest) ? latest.holder.nodeId : null;
   }
 
   /** Throws `StaleEpoch` unless the fence's lease is the valid one at this moment. */

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { StaleEpoch } from '../../../src/bridge/ports.ts';
-import { drain, entries, LONG, newKey, numbered, own, ROOMY, type StoreContext } from './fixtures.ts';
+import { drain, entries, holderOf, LONG, newKey, numbered, own, ROOMY, type StoreContext } from './fixtures.ts';
 
 export function describeConcurrency(context: StoreContext): void {
   describe('many at once', () => {
@@ -49,7 +49,7 @@ export function describeConcurrency(context: StoreContext): void {
       const { store } = context;
       const [mine, lost] = [await own(store), await own(store)];
       await store.leases.release(lost);
-      await store.leases.acquire(lost.key, 'node-b', LONG);
+      await store.leases.acquire(lost.key, holderOf('node-b'), LONG);
       const results = await Promise.allSettled([
         store.inbound.append(mine, 1, entries(['1']), ROOMY),
         store.inbound.append(lost, 1, entries(['2']), ROOMY),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type {
   ConnectionRecord,
+  Holder,
   InboundEntry,
   Key,
   Lease,
@@ -75,9 +76,14 @@ export function entries(texts: readonly string[], firstPacketId?: number): Inbou
   );
 }
 
-/** The lease on a key, or a new key, for a holder who has no competitor. */
-export async function own(store: Store, key: Key = newKey(), holder = 'node-a', ttlMs = LONG): Promise<Lease> {
-  const lease = await store.leases.acquire(key, holder, ttlMs);
+/** A process of an instance, the first one unless another is named. */
+export function holderOf(nodeId: string, process = '1'): Holder {
+  return { nodeId, process };
+}
+
+/** The lease on a key, or a new key, for an instance that has no competitor. */
+export async function own(store: Store, key: Key = newKey(), nodeId = 'node-a', ttlMs = LONG): Promise<Lease> {
+  const lease = await store.leases.acquire(key, holderOf(nodeId), ttlMs);
   if ('heldBy' in lease) throw new Error(`${key} is held by ${lease.heldBy}`);
   return lease;
 }

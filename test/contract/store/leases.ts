@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Epoch } from '../../../src/bridge/ports.ts';
-import { LONG, newKey, own, type StoreContext } from './fixtures.ts';
+import { type Epoch, StaleEpoch } from '../../../src/bridge/ports.ts';
+import { holderOf, LONG, newKey, own, type StoreContext } from './fixtures.ts';
 
 const SHORT = 300;
 
@@ -11,8 +11,8 @@ export function describeLeases(context: StoreContext): void {
       const key = newKey();
       expect(await store.leases.holder(key)).toBeNull();
       const lease = await own(store, key, 'node-a');
-      expect(lease).toEqual({ key, holder: 'node-a', epoch: lease.epoch });
-      expect(await other.leases.acquire(key, 'node-b', LONG)).toEqual({ heldBy: 'node-a' });
+      expect(lease).toEqual({ key, holder: holderOf('node-a'), epoch: lease.epoch });
+      expect(await other.leases.acquire(key, holderOf('node-b'), LONG)).toEqual({ heldBy: 'node-a' });
       expect(await other.leases.holder(key)).toBe('node-a');
     });
 
@@ -20,19 +20,49 @@ export function describeLeases(context: StoreContext): void {
       const key = newKey();
       const answers = await Promise.all(
         Array.from({ length: 8 }, (_, index) =>
-          (index % 2 === 0 ? context.store : context.other).leases.acquire(key, `node-${index}`, LONG),
+          (index % 2 === 0 ? context.store : context.other).leases.acquire(key, holderOf(`node-${index}`), LONG),
         ),
       );
       const winners = answers.filter((answer) => 'epoch' in answer);
       expect(winners).toHaveLength(1);
       const holder = await context.store.leases.holder(key);
-      expect(winners[0]).toMatchObject({ holder });
+      expect(winners[0]).toMatchObject({ holder: { nodeId: holder } });
       expect(answers.filter((answer) => 'heldBy' in answer && answer.heldBy === holder)).toHaveLength(7);
     });
 
     it('keep their epoch when the holder asks again', async () => {
       const lease = await own(context.store);
       expect(await own(context.store, lease.key)).toEqual(lease);
+    });
+
+    it('go to the next process of an instance at once, and its predecessor can write no more', async () => {
+      const { store, other } = context;
+      const frozen = await own(store);
+      const next = await other.leases.acquire(frozen.key, holderOf('node-a', '2'), LONG);
+      if ('heldBy' in next) throw new Error('not taken over');
+      expect(next.epoch).not.toBe(frozen.epoch);
+      await expect(store.inbound.saveStatus(frozen, {})).rejects.toThrow(StaleEpoch);
+      expect(await store.leases.renew([frozen, next], LONG)).toEqual(new Set([frozen.key]));
+      await other.inbound.saveStatus(next, { state: 'online' });
+      expect(await store.leases.acquire(frozen.key, holderOf('node-b'), LONG)).toEqual({ heldBy: 'node-a' });
+      expect(await store.leases.holder(frozen.key)).toBe('node-a');
+    });
+
+    it('differ in epoch between processes of an instance, after release too', async () => {
+      const { store } = context;
+      const first = await own(store);
+      await store.leases.release(first);
+      const second = await store.leases.acquire(first.key, holderOf('node-a', '2'), LONG);
+      const third = await store.leases.acquire(first.key, holderOf('node-a'), LONG);
+      expect(new Set([first, second, third].map((lease) => 'epoch' in lease && lease.epoch)).size).toBe(3);
+    });
+
+    it('are of instances whatever their names', async () => {
+      for (const nodeId of ['two words', '1:2:3', 'é✓', ' ']) {
+        const { key } = await own(context.store, newKey(), nodeId);
+        expect(await context.other.leases.holder(key)).toBe(nodeId);
+        expect(await context.other.leases.acquire(key, holderOf('node-b'), LONG)).toEqual({ heldBy: nodeId });
+      }
     });
 
     it('are longer after the holder asked again', async () => {
@@ -66,7 +96,7 @@ export function describeLeases(context: StoreContext): void {
       await expired(context, lease.key);
       const taken = await own(store, lease.key, 'node-b');
       expect(taken.epoch).not.toBe(lease.epoch);
-      expect(await store.leases.acquire(lease.key, 'node-a', LONG)).toEqual({ heldBy: 'node-b' });
+      expect(await store.leases.acquire(lease.key, holderOf('node-a'), LONG)).toEqual({ heldBy: 'node-b' });
     });
 
     it('come back to the same holder with the same epoch after their time, if nobody was between', async () => {

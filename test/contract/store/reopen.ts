@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../src/bridge/ports.ts';
+import { until } from '../../helpers/until.ts';
 import { drain, entries, filled, newRecord, numbered, own, positionAt, ROOMY, textsOf } from './fixtures.ts';
 import { outgoing } from './publications.ts';
+import { takeAll } from './schedule.ts';
 
 export interface Reopening {
   open(): Promise<Store>;
@@ -80,6 +82,17 @@ export function describeReopen({ open, reopen }: Reopening): void {
       expect(textsOf(await store.queues.read(lease.key, last, 10))).toEqual(['d']);
       expect(await store.queues.removeThrough(lease.key, last)).toBe(0);
       expect(await drain(store, lease.key)).toEqual(['d']);
+    });
+
+    it('a Connection of which the schedule says nothing is due, soon', async () => {
+      store = await open();
+      const record = newRecord();
+      await store.connections.create(record);
+      // A bridge that crashed here would have said when.
+
+      const reopened = await again(store);
+
+      await until(async () => (await takeAll(reopened, [record.key])).length === 1, { what: 'it is due' });
     });
 
     it('what was removed stays removed', async () => {

@@ -1,29 +1,33 @@
 #!lua flags=allow-oom
 --[[
-Takes the lease if nobody else has it. The last lease is kept without expiry, so that the counter grows for the key's
-life and a holder that comes back before anybody else took the lease finds its own epoch again.
+Takes the lease if no other instance has it. The last lease is kept without expiry, so that the counter grows for the
+key's life and a process that comes back before anybody else took the lease finds its own epoch again. An instance's
+next process takes its lease over with an epoch of its own.
 
 Input
-  KEYS[1] lease       "<counter>:<nonce> <holder>", expires with the lease
+  KEYS[1] lease       "<counter>:<nonce>:<process> <instance>", expires with the lease; "<counter>:<nonce> <instance>"
+          from the release before, which reads either
   KEYS[2] last-lease  the same, for ever
-  ARGV[1] holder
-  ARGV[2] nonce for a new epoch
-  ARGV[3] milliseconds
+  ARGV[1] instance
+  ARGV[2] process
+  ARGV[3] nonce for a new epoch
+  ARGV[4] milliseconds
 Output
   {1, epoch} it is the caller's
-  {0, holder} somebody else has it
+  {0, instance} another one has it
 ]]
 local current = redis.call('GET', KEYS[1])
 local last = current or redis.call('GET', KEYS[2])
-local epoch, holder = string.match(last or '', '^(%S+) (.*)$')
-if current and holder ~= ARGV[1] then
-  return {0, holder}
+local epoch, instance = string.match(last or '', '^(%S+) (.*)$')
+if current and instance ~= ARGV[1] then
+  return {0, instance}
 end
-if holder ~= ARGV[1] then
+local process = string.match(epoch or '', '^%d+:[^:]*:(.*)$')
+if instance ~= ARGV[1] or process ~= ARGV[2] then
   local counter = tonumber(string.match(epoch or '', '^%d+') or 0) + 1
-  epoch = string.format('%d:%s', counter, ARGV[2])
+  epoch = string.format('%d:%s:%s', counter, ARGV[3], ARGV[2])
 end
 local lease = epoch .. ' ' .. ARGV[1]
-redis.call('SET', KEYS[1], lease, 'PX', ARGV[3])
+redis.call('SET', KEYS[1], lease, 'PX', ARGV[4])
 redis.call('SET', KEYS[2], lease)
 return {1, epoch}
