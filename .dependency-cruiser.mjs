@@ -26,7 +26,8 @@ const layers = {
     files: '^src/(compose|secret-key-file)\\.ts$',
     below: ['app', 'devBroker', 'plugins', 'auth', 'bridge', 'ports', 'store', 'leaves'],
   },
-  server: { files: '^src/((server|greeting)\\.ts$|functions/)', below: ['compose', 'app', 'leaves'] },
+  server: { files: '^src/(server|greeting)\\.ts$', below: ['compose', 'app', 'leaves'] },
+  functions: { files: '^src/functions/', below: ['compose', 'app', 'leaves'] },
 };
 const leaves = ['mqtt', 'errors', 'tls', 'schemas', 'config'];
 
@@ -36,11 +37,14 @@ const libraries = [
   { name: 'mqtt-packet', modules: 'mqtt-packet', only: ['^src/bridge/', layers.devBroker.files] },
   { name: 'aedes', modules: 'aedes', only: [layers.devBroker.files] },
   { name: 'ioredis', modules: 'ioredis', only: ['^src/store/redis/'] },
+  { name: 'aws', modules: '@fastify/aws-lambda', only: ['^src/functions/aws/'] },
+  { name: 'azure', modules: '@azure/functions', only: ['^src/functions/azure(/|\\.ts$)'] },
+  { name: 'google', modules: '@google-cloud/functions-framework', only: ['^src/functions/google-cloud(/|\\.ts$)'] },
   { name: 'sqlite', modules: 'node:sqlite', only: ['^src/store/sqlite/'] },
   {
     name: 'fastify',
     modules: '(fastify|fastify-type-provider-zod|@fastify/[^/]+|@scalar/[^/]+)',
-    only: ['server', 'compose', 'app', 'routes', 'plugins'].map((layer) => layers[layer].files),
+    only: ['server', 'functions', 'compose', 'app', 'routes', 'plugins'].map((layer) => layers[layer].files),
   },
 ];
 

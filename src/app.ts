@@ -10,18 +10,26 @@ import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
 import type { App } from './plugins/app.ts';
 
 import { installAuth } from './plugins/auth.ts';
+import { installEnding } from './plugins/ending.ts';
 import { answerClientError, answerError, installErrors } from './plugins/errors.ts';
 import { installJsonBodies } from './plugins/json-bodies.ts';
-import { bodyLimits, SERVER_LIMITS } from './plugins/limits.ts';
+import { bodyLimits, MAX_WAIT, type Mode, SERVER_LIMITS } from './plugins/limits.ts';
 import { withMethodNotAllowed } from './plugins/method-not-allowed.ts';
 import { installNegotiation } from './plugins/negotiation.ts';
-import { installOpenapi } from './plugins/openapi.ts';
 import { parseQuery } from './plugins/query.ts';
+import { installReadiness } from './plugins/readiness.ts';
 import { installResponseCheck, plainSerializer } from './plugins/serialization.ts';
 import { refuseUnknownParameters, zodValidator } from './plugins/validation.ts';
 import { ROUTES } from './routes/index.ts';
+import type { RouteDependencies } from './routes/route.ts';
 
 export type { App } from './plugins/app.ts';
+
+/**
+ * What of the API's own description is loaded at once: the document and the page that shows it, or the document alone.
+ * `onDemand`: neither; the document is made when somebody asks for it, and there is no page.
+ */
+export type Reference = 'page' | 'document' | 'onDemand';
 
 export interface AppDependencies {
   readonly bridge: Bridge;
@@ -32,6 +40,14 @@ export interface AppDependencies {
   readonly apiKey: string | null;
   readonly listen: { readonly host: string; readonly port: number };
   readonly log: FastifyBaseLogger;
+  /** `gateway` when not said. */
+  readonly mode?: Mode;
+  /** `page` when not said. */
+  readonly reference?: Reference;
+  /** What ends the request that is just beginning, where something outside does; it is answered before. */
+  readonly ending?: () => AbortSignal | null;
+  /** Awaited by each request that needs the bridge, where the bridge starts while requests come in already. */
+  readonly ready?: () => Promise<void>;
   /** Certificate and key; null: plain HTTP. */
   readonly tls?: Pick<ServerOptions, 'cert' | 'key'> | null;
   /** In tests: a response that its schema does not allow is a 500. */
@@ -40,7 +56,7 @@ export interface AppDependencies {
 
 /** Builds the HTTP API over a bridge. Pure: it does not listen, and reads nothing but its dependencies. */
 export async function buildApp(dependencies: AppDependencies): Promise<App> {
-  const { bridge, validateConnection, maxPayload, apiKey, listen, log, tls = null } = dependencies;
+  const { bridge, validateConnection, maxPayload, apiKey, listen, log, tls = null, mode = 'gateway' } = dependencies;
   const limits = bodyLimits(maxPayload);
   const options = {
     loggerInstance: log,
@@ -66,10 +82,42 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
   installAuth(app, { apiKey, listen });
   installNegotiation(app);
   installJsonBodies(app);
-  await installOpenapi(app);
+  installEnding(app, dependencies.ending);
+  if (dependencies.ready !== undefined) installReadiness(app, dependencies.ready);
+  const contract = await installReference(app, dependencies);
+  const routes = { bridge, validateConnection, limits, maxPayload, maxWait: MAX_WAIT[mode], contract };
   await withMethodNotAllowed(app, () => {
-    for (const addRoutes of ROUTES) addRoutes(app, { bridge, validateConnection, limits, maxPayload });
+    for (const addRoutes of ROUTES) addRoutes(app, routes);
   });
   await app.ready();
   return app;
+}
+
+/** Answers how to get the OpenAPI document. What makes it takes long to load, and is not loaded where nobody asks. */
+async function installReference(app: App, dependencies: AppDependencies): Promise<RouteDependencies['contract']> {
+  const { reference = 'page' } = dependencies;
+  if (reference === 'onDemand') return onceMade(() => describe(dependencies));
+  const { installOpenapi } = await import('./plugins/openapi.ts');
+  await installOpenapi(app);
+  if (reference === 'page') {
+    const { installReferencePage } = await import('./plugins/reference-page.ts');
+    await installReferencePage(app);
+  }
+  return () => app.swagger();
+}
+
+/** The document is gathered while routes are added: one for routes that are there already takes a second app. */
+async function describe(dependencies: AppDependencies): Promise<object> {
+  const app = await buildApp({ ...dependencies, reference: 'document' });
+  const document = app.swagger();
+  await app.close();
+  return document;
+}
+
+function onceMade<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }

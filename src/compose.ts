@@ -20,6 +20,8 @@ import { certificatesIn, validityCaution } from './tls/material.ts';
 /** Seconds beyond the lease time until another instance has taken a dead one's Connections over. */
 const FAIL_OVER_MARGIN = 5;
 const SECRET_KEY_FILE = 'secret.key';
+/** Of a Connection that does not say. A function's becomes `onDemand` when that is available. */
+const DEFAULT_HOLD = { gateway: 'always', function: 'always' } as const;
 
 export interface Composition {
   readonly bridge: Bridge;
@@ -175,7 +177,7 @@ function connectionContext(
       isUrlAllowed(config.allowUrls, url.href) ? null : 'The operator allows no such broker URL here (ALLOW_URLS).',
     requireTls: config.requireTls,
     allowInsecureTls: config.brokerTls.allowUnverified,
-    defaultHold: 'always',
+    defaultHold: DEFAULT_HOLD[config.mode],
     // Asked only about documents that want it: the package is loaded when it is used.
     get quicAvailable() {
       return isQuicAvailable(log);

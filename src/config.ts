@@ -12,6 +12,8 @@ const DEV_BROKER = { host: '127.0.0.1', port: 1883 } as const;
 
 /** Everything that an operator chooses, checked and resolved. */
 export interface Config {
+  /** `function`: state is in Redis, and nothing is held between requests. */
+  readonly mode: Environment['BRIDGE_MODE'];
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -74,6 +76,7 @@ export function loadConfig(
   const settings = parsed.data;
   const store = readStore(settings);
   return Object.freeze({
+    mode: settings.BRIDGE_MODE,
     host: settings.HOST,
     port: settings.PORT,
     tls:
@@ -161,7 +164,11 @@ function contradictions(
   if ((given.TLS_CERT === undefined) !== (given.TLS_KEY === undefined)) {
     faults.push('TLS_CERT and TLS_KEY belong together: only one is set.');
   }
-  if (/^redis/.test(given.STORE_URL ?? '')) {
+  const isRedis = /^redis/.test(given.STORE_URL ?? '');
+  if (given.BRIDGE_MODE === 'function' && !isRedis) {
+    faults.push('BRIDGE_MODE is function, and functions keep their state in Redis: set STORE_URL to redis://….');
+  }
+  if (isRedis) {
     if (given.BRIDGE_SECRET_KEY === undefined) {
       faults.push(
         'BRIDGE_SECRET_KEY is required with Redis, the same for all instances; make one with: openssl rand -base64 32.',

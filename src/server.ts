@@ -42,7 +42,7 @@ async function main(args: readonly string[]): Promise<void> {
 }
 
 async function serve(config: Config, composition: Composition, log: pino.Logger): Promise<void> {
-  const { host, port, maxPayload, apiKey } = config;
+  const { mode, host, port, maxPayload, apiKey } = config;
   const { bridge, validateConnection } = composition;
   let stopping = () => false;
   try {
@@ -50,7 +50,8 @@ async function serve(config: Config, composition: Composition, log: pino.Logger)
       cert: readPem('TLS_CERT', config.tls.certFile),
       key: readPem('TLS_KEY', config.tls.keyFile),
     };
-    const app = await buildApp({ bridge, validateConnection, maxPayload, apiKey, listen: { host, port }, log, tls });
+    const listen = { host, port };
+    const app = await buildApp({ mode, bridge, validateConnection, maxPayload, apiKey, listen, log, tls });
     stopping = stopOnSignals(app, composition, log);
     await bridge.start();
     await app.listen({ host, port, listenTextResolver: () => 'listening' });

@@ -69,8 +69,11 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     readiness: async () => readiness(store, readers),
     start: async () => {
       pool.start();
-      await instance.start();
+      const { hasPredecessor } = await instance.start();
       await keeper.start();
+      if (hasPredecessor) {
+        keeper.succeed().catch((err) => dependencies.log.warn({ err }, 'what this instance owned was not all found'));
+      }
     },
     stop: async () => {
       keeper.stop();

@@ -1,14 +1,19 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Problem } from '../errors/problem.ts';
+import { backoffMs } from './connection/backoff.ts';
 import type { Connection } from './connection/connection.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Pool } from './pool.ts';
-import type { ConnectionRecord, Key } from './ports.ts';
+import { type ConnectionRecord, type Key, StoreUnavailable } from './ports.ts';
 import type { Removals } from './removals.ts';
 
+const PAGE = 500;
 const INTERVAL_MS = 250;
 /** Connections that are looked at by one instance at the same time: whoever has died, all survivors take their share. */
 const AT_ONCE = 100;
-/** How long the others leave a Connection alone that one has taken to look at: longer than a look takes. */
-const HOLD_MS = 45_000;
+/** How long the others leave a Connection alone that one has taken to look at: until it has the lease, or has died. */
+const HOLD_MS = 5_000;
+const LONGEST_PAUSE_MS = 5_000;
 const DRAIN_BUDGET_MS = 30_000;
 /** After that time a Connection whose `POST` has no owner is what a crash left. */
 const PROVISIONAL_MS = 5_000;
@@ -21,7 +26,7 @@ const DELETION_MS = 60_000;
  * one; the schedule in the store gives each Connection to one of them.
  */
 export class Keeper {
-  readonly #deps: Pick<BridgeDependencies, 'store' | 'leaseTtlMs' | 'log'>;
+  readonly #deps: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>;
   readonly #pool: Pool;
   readonly #removals: Removals;
   readonly #underWay = new Set<Key>();
@@ -29,7 +34,11 @@ export class Keeper {
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | null = null;
 
-  constructor(dependencies: Pick<BridgeDependencies, 'store' | 'leaseTtlMs' | 'log'>, pool: Pool, removals: Removals) {
+  constructor(
+    dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>,
+    pool: Pool,
+    removals: Removals,
+  ) {
     this.#deps = dependencies;
     this.#pool = pool;
     this.#removals = removals;
@@ -52,6 +61,18 @@ export class Keeper {
     clearInterval(this.#timer);
   }
 
+  /** Looks at what the process owned that had this one's name, without waiting for its leases to end. */
+  async succeed(): Promise<void> {
+    const { connections, leases } = this.#deps.store;
+    for (let after: string | null = null; !this.#stopping.signal.aborted; ) {
+      const page: ConnectionRecord[] = await connections.list(after, PAGE);
+      const owners = await Promise.all(page.map(({ key }) => leases.holder(key)));
+      this.look(page.filter((_, place) => owners[place] === this.#deps.holder.nodeId).map(({ key }) => key));
+      after = page.at(-1)?.id ?? null;
+      if (page.length < PAGE) return;
+    }
+  }
+
   /** Looks at these now, whenever they are due: their owner has just given them back. */
   look(keys: readonly Key[]): void {
     for (const key of keys) void this.#look(key);
@@ -66,22 +87,27 @@ export class Keeper {
   async #look(key: Key): Promise<void> {
     if (this.#underWay.has(key) || this.#stopping.signal.aborted) return;
     this.#underWay.add(key);
-    try {
-      await this.#lookAt(key);
-    } catch (err) {
-      // It is due again after a while, be it at another instance.
-      this.#deps.log.debug({ err, key }, 'a Connection that was due could not be looked at');
-    } finally {
-      this.#underWay.delete(key);
+    const { signal } = this.#stopping;
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      try {
+        await this.#lookAt(key);
+        break;
+      } catch (err) {
+        if (err instanceof Problem && err.type === 'not-owner') break;
+        this.#deps.log.warn({ err, key }, 'a Connection that was due could not be looked at');
+        // Of anything else than the store's failure it is not known that it will pass: it is due again after a while.
+        if (!(err instanceof StoreUnavailable)) break;
+        await pause(backoffMs(failures, LONGEST_PAUSE_MS), undefined, { signal }).catch(() => undefined);
+      }
     }
+    this.#underWay.delete(key);
   }
 
   async #lookAt(key: Key): Promise<void> {
     const { store, leaseTtlMs } = this.#deps;
     const record = await store.connections.byKey(key);
     if (record === null) return store.schedule.cancel([key]);
-    // Its owner says when it is due, each time that it renews the lease.
-    if ((await store.leases.holder(key)) !== null) return store.schedule.set([{ key, inMs: leaseTtlMs }]);
+    if (await this.#isOwned(key)) return store.schedule.set([{ key, inMs: leaseTtlMs }]);
     if (record.provisional) return this.#clearAway(record);
     if (record.deleting) {
       await store.schedule.set([{ key, inMs: DELETION_MS }]);
@@ -92,6 +118,13 @@ export class Keeper {
     if (connection.nextLookMs === null) return store.schedule.cancel([key]);
     await connection.own();
     await this.#bringBack(connection);
+  }
+
+  /** By this process, or by another instance: then it says when it is due, each time that it renews the lease. */
+  async #isOwned(key: Key): Promise<boolean> {
+    if (this.#pool.get(key)?.lease) return true;
+    const owner = await this.#deps.store.leases.holder(key);
+    return owner !== null && owner !== this.#deps.holder.nodeId;
   }
 
   /** A caller never had an answer for it; one that is being made this moment has no owner yet. */

@@ -3,6 +3,7 @@ import { MAX_REMAINING_LENGTH } from '../mqtt/limits.ts';
 
 const MIB = 1024 * 1024;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const MODES = ['gateway', 'function'] as const;
 const SECRET_KEY_BYTES = 32;
 const UNAVAILABLE = 'is not available in this version';
 
@@ -73,7 +74,7 @@ export const environment = z.object({
     .transform((text) => text === 'true'),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
-  BRIDGE_MODE: z.literal('gateway', { error: `can only be gateway: any other mode ${UNAVAILABLE}` }).default('gateway'),
+  BRIDGE_MODE: z.enum(MODES, { error: `is not one of ${MODES.join(', ')}` }).default('gateway'),
   ALLOW_WEBHOOKS: unavailable.optional(),
   MAX_STORE_BYTES: unavailable.optional(),
   CORS_ORIGINS: unavailable.optional(),

@@ -24,6 +24,8 @@ export interface ProblemDetails {
   cause?: unknown;
 }
 
+export const PROBLEM_JSON = 'application/problem+json';
+
 export interface ProblemDocument extends ProblemDetails {
   /** `/problems/<name>` */
   type: string;

@@ -22,9 +22,15 @@ export function inScope(app: App, add: (scope: App) => void): void {
 }
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Aborted when the request will be ended from outside soon, whatever it waits for: it answers with what there is. */
+    ending: AbortSignal;
+  }
   interface FastifyContextConfig {
     /** Answers without credentials, and whatever Host and Origin say. */
     open?: boolean;
+    /** Needs no bridge to answer. */
+    alone?: boolean;
     /** Media types that the route answers with besides problems; absent: `application/json`. Null: anything. */
     produces?: readonly string[] | null;
   }

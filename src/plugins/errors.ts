@@ -2,11 +2,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { ProblemName } from '../errors/catalogue.ts';
-import { Problem } from '../errors/problem.ts';
+import { PROBLEM_JSON, Problem } from '../errors/problem.ts';
 import type { App } from './app.ts';
 import { validationProblem } from './validation.ts';
-
-export const PROBLEM_JSON = 'application/problem+json';
 
 /** Seconds after which a caller may try again when the problem itself does not say. */
 const RETRY_AFTER = 1;

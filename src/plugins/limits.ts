@@ -18,6 +18,11 @@ export function bodyLimits(maxPayload: number): BodyLimits {
   return { document, batch: Math.max(MIN_BATCH_BYTES, 4 * document), payload: maxPayload };
 }
 
+export type Mode = 'gateway' | 'function';
+
+/** Seconds that a long poll waits at most. A function's is cut so that its platform does not end it before: 29 s at AWS. */
+export const MAX_WAIT: Readonly<Record<Mode, number>> = { gateway: 60, function: 25 };
+
 /** Limits of the HTTP server itself. */
 export const SERVER_LIMITS = {
   /** Characters of a path's parameter: more than a header block can hold, so that the path's own limit decides. */

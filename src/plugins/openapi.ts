@@ -1,13 +1,10 @@
 import swagger, { type SwaggerTransform } from '@fastify/swagger';
-import scalar from '@scalar/fastify-api-reference';
 import type { FastifySchema } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { App } from './app.ts';
 import type { DeclaredResponse } from './declared-response.ts';
 import { tidyComponents } from './openapi-components.ts';
-
-const DOCS = '/docs';
 
 const DESCRIPTION = `Be an MQTT client over plain HTTP. A *Connection* is an MQTT client that the bridge holds for you: describe it once,
 then publish, read what arrived, and read retained messages with requests that any instance can answer.
@@ -41,23 +38,6 @@ export async function installOpenapi(app: App): Promise<void> {
     },
     transform,
     transformObject: (document) => tidyComponents(jsonSchemaTransformObject(document)),
-  });
-
-  app.addHook('onRoute', (route) => {
-    if (route.url.startsWith(DOCS)) route.config = { ...route.config, produces: null };
-  });
-  // Everything that the page loads comes from here: it works without a network, and tells nobody.
-  await app.register(scalar, {
-    routePrefix: DOCS,
-    logLevel: 'silent',
-    configuration: {
-      url: '/openapi.json',
-      withDefaultFonts: false,
-      telemetry: false,
-      showDeveloperTools: 'never',
-      agent: { disabled: true },
-      mcp: { disabled: true },
-    },
   });
 }
 

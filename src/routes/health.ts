@@ -18,7 +18,7 @@ export const addHealthRoutes: AddRoutes = (app, { bridge }) => {
   app.route({
     method: 'GET',
     url: '/healthz',
-    config: { open: true, produces: null },
+    config: { open: true, alone: true, produces: null },
     schema: {
       operationId: 'getHealth',
       summary: 'Whether the process is alive',

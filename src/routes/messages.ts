@@ -10,7 +10,7 @@ const acknowledged = z
   .object({ removed: z.int().describe('How many messages were removed; 0 when they were gone already.') })
   .meta({ id: 'Acknowledged', examples: [{ removed: 12 }] });
 
-export const addMessageRoutes: AddRoutes = (app, { bridge }) => {
+export const addMessageRoutes: AddRoutes = (app, { bridge, maxWait }) => {
   // A long poll would outlast a shutdown: it answers at once with what there is.
   const closing = new AbortController();
   app.addHook('preClose', async () => closing.abort());
@@ -31,9 +31,9 @@ export const addMessageRoutes: AddRoutes = (app, { bridge }) => {
       const page = await bridge.readMessages(decodeId(request.params.id), {
         after,
         limit,
-        waitMs: wait * 1000,
+        waitMs: Math.min(wait, maxWait) * 1000,
         filter: toFilter(topic),
-        signal: wait === 0 ? request.signal : AbortSignal.any([request.signal, closing.signal]),
+        signal: wait === 0 ? request.signal : AbortSignal.any([request.signal, request.ending, closing.signal]),
       });
       return {
         ...page,

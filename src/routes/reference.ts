@@ -4,7 +4,7 @@ import { type AddRoutes, TAGS } from './route.ts';
 
 const document = z.record(z.string(), z.unknown()).describe('An OpenAPI 3.1 document.');
 
-export const addReferenceRoutes: AddRoutes = (app) => {
+export const addReferenceRoutes: AddRoutes = (app, { contract }) => {
   app.route({
     method: 'GET',
     url: '/openapi.json',
@@ -17,6 +17,6 @@ export const addReferenceRoutes: AddRoutes = (app) => {
         ...problemResponses(['unauthorized', 'forbidden', 'not-acceptable', 'internal']),
       },
     },
-    handler: () => app.swagger(),
+    handler: async () => ({ ...(await contract()) }),
   });
 };

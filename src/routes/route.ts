@@ -8,6 +8,10 @@ export interface RouteDependencies {
   readonly limits: BodyLimits;
   /** Bytes. */
   readonly maxPayload: number;
+  /** Seconds that a long poll waits at most. */
+  readonly maxWait: number;
+  /** The OpenAPI document. */
+  readonly contract: () => object | Promise<object>;
 }
 
 /** Adds the routes of one resource. */

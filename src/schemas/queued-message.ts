@@ -14,7 +14,7 @@ export const messagesQuery = z
     after: z.string().min(1).optional().describe('Cursor: only messages after this one.'),
     limit: integerParameter(1, 1000, 100, 'limit').describe('Messages at most, 1–1000; default 100.'),
     wait: integerParameter(0, 60, 0, 'wait').describe(
-      'Long poll: seconds to wait for a first message, 0–60; default 0.',
+      'Long poll: seconds to wait for a first message, 0–60; default 0. A cloud function waits 25 at most.',
     ),
     encoding: readEncoding.default('auto'),
     topic: z

@@ -4,6 +4,7 @@ import type { PublishResult } from '../../src/bridge/facade.ts';
 import type { Holder, Store } from '../../src/bridge/ports.ts';
 import { Problem } from '../../src/errors/problem.ts';
 import type { OutgoingMessage, QoS } from '../../src/mqtt/message.ts';
+import { MemoryBus } from '../../src/store/sqlite/bus.ts';
 import { openSqliteStore } from '../../src/store/sqlite/index.ts';
 import { createTestBridge, message, type TestBridge, valid } from '../helpers/bridge.ts';
 import { type GatedStore, openGatedStore } from '../helpers/gated-store.ts';
@@ -187,8 +188,8 @@ describe('outbound', () => {
   /** As a process that was killed would leave it: the store keeps, the bridge is gone without a word. */
   async function succeed(): Promise<ScriptedConnection> {
     for (const connection of broker.connections) connection.pause();
-    const successor = await createTestBridge({ url: broker.url, store });
-    const starting = successor.start();
+    const successor = await createTestBridge({ url: broker.url, store: { ...store, bus: new MemoryBus() } });
+    const starting = successor.start().then(() => successor.attachConnection('a'));
     const connection = await broker.nextConnection();
     await connection.accept({ sessionPresent: true });
     await starting;

@@ -427,22 +427,26 @@ describe('when the lease goes to another instance', () => {
     const { messageId = 0, dup } = await second.next('publish');
     expect(dup).toBe(true);
     await exchange(second, messageId);
-    await acknowledge(second, 2);
+    // What waited at the first goes on to whoever owns it.
+    await acknowledge(second, 3);
     expect(await done(id)).toHaveLength(3);
-    expect(resultsOf(await waiting)).toMatchObject([{ type: 'not-owner' }]);
-    const [repeated] = await Promise.all([keyed(2), acknowledgeOne(second)]);
-    expect(repeated).toMatchObject({ replayed: false, results: [{ qos: 2 }] });
+    expect(resultsOf(await waiting)).toMatchObject([{ qos: 2 }]);
+    expect(await keyed(2)).toMatchObject({ replayed: true, results: [{ qos: 2 }] });
 
-    await bridge.stop();
+    // Either of the two took the lease; now it is the first one.
+    const { owner } = await one.getConnection('a');
+    const stopping = bridge.stop();
     bridge = one;
-    const attaching = bridge.attachConnection('a');
-    const third = await again(true);
-    await attaching;
+    const third = owner === 'two' ? await again(true) : second;
+    await stopping;
     const last = publish(request([message('out/a', 'last', 1)], { idempotencyKey: 'last' }));
     await acknowledgeOne(third);
     expect(resultsOf(await last)).toMatchObject([{ qos: 1 }]);
     expect(await keyed(2)).toMatchObject({ replayed: true, results: [{ qos: 2 }] });
-    expect([first, second, third].map(payloads)).toEqual([['1'], ['1', '2', '3', 'at 2'], ['last']]);
+    expect(payloads(first)).toEqual(['1']);
+    const after = [...new Set([second, third])].flatMap(payloads);
+    expect(after.slice(0, 4).toSorted()).toEqual(['1', '2', '3', 'at 2']);
+    expect(after.slice(4)).toEqual(['last']);
   });
 
   it('and comes back at once: what another may have sent is given up, or asked of the store again', async () => {
@@ -467,9 +471,9 @@ describe('when the lease goes to another instance', () => {
       await store.leases.release(lease);
     }
     const second = await again(true);
-    expect(resultsOf(await waiting)).toMatchObject({ 0: { type: 'not-owner' } });
-    await acknowledge(second, 2);
+    await acknowledge(second, 3);
     expect(await done(id)).toHaveLength(3);
-    expect(payloads(second)).toEqual(['2', '3']);
+    expect(resultsOf(await waiting)).toMatchObject([{ qos: 2 }]);
+    expect(payloads(second).toSorted()).toEqual(['2', '3', 'at 2']);
   });
 });

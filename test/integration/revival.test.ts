@@ -58,7 +58,8 @@ describe('a start with a store that fails', () => {
     expect(broker.connections).toHaveLength(1);
   });
 
-  it('rejects when it cannot tell what there was', async () => {
-    await expect(startWith(() => true)).rejects.toThrow(StoreUnavailable);
+  it('rejects when it cannot tell what is due', async () => {
+    store.schedule.take = () => Promise.reject(new StoreUnavailable('the test says so'));
+    await expect(startWith(() => false)).rejects.toThrow(StoreUnavailable);
   });
 });

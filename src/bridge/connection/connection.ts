@@ -271,7 +271,7 @@ export class Connection {
       return true;
     });
     // What was asked for meanwhile found it attached still.
-    if (!this.#outbound.isIdle) this.#attachIfDetached();
+    if (!this.#outbound.isIdle) this.#attachForCaller();
     return parked;
   }
 
@@ -333,7 +333,7 @@ export class Connection {
     const { refusal } = this;
     if (refusal !== null) return Promise.reject(refusal);
     this.#use();
-    this.#attachIfDetached();
+    this.#attachForCaller();
     return this.#outbound.publish(message, timeoutMs, kept);
   }
 
@@ -350,7 +350,7 @@ export class Connection {
   sendOutbox(): void {
     if (this.refusal !== null) return;
     this.#use();
-    this.#attachIfDetached();
+    this.#attachForCaller();
     this.#outbox.wake();
   }
 
@@ -452,15 +452,10 @@ export class Connection {
     });
   }
 
-  /** How the attempt ends shows in the state; who publishes has a deadline of their own. */
-  #attachIfDetached(): void {
-    const { state } = this.#session.status;
-    const isOver = this.isPublisher && !this.isAttached && !this.#wayBack.isPending;
-    if (state === 'parked' || state === 'connecting' || this.lease === null || isOver) {
-      this.#network.make().catch(() => undefined);
-    } else if (this.isPublisher) {
-      this.#wayBack.hurry();
-    }
+  /** Unless it is attached, or will be by itself. How the attempt ends shows in the state; callers have deadlines. */
+  #attachForCaller(): void {
+    if (this.#wayBack.isPending) this.#wayBack.hurry();
+    else if (!this.isAttached) this.#network.make().catch(() => undefined);
   }
 
   async #settle(): Promise<void> {

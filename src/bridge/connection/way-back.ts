@@ -82,9 +82,9 @@ export class WayBack {
     if (!this.#ended && !this.#waitsToReclaim) this.#retry.after(0);
   }
 
-  /** Callers wait for a publisher: an attempt that is to come, comes soon. */
+  /** A caller waits: the attempt that is to come, comes soon where it is a publisher's. */
   hurry(): void {
-    this.#retry.hurry(LONGEST_AWAITED_MS);
+    if (this.#options.publisher !== null) this.#retry.hurry(LONGEST_AWAITED_MS);
   }
 
   /** An attempt begins, or none is wanted. */

@@ -9,7 +9,7 @@ import { Courier } from './courier.ts';
 import { Directory } from './directory.ts';
 import { Fleet } from './fleet.ts';
 import { HandOver, LOOK } from './hand-over.ts';
-import { perform, type Routed, Router } from './router.ts';
+import { perform, Router } from './router.ts';
 
 export interface InstanceOptions {
   dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>;
@@ -27,7 +27,7 @@ export class Instance {
   readonly #directory: Directory;
   readonly #handOver: HandOver;
   /** Does what needs the owner of a Connection, wherever that is. */
-  readonly routed: Routed;
+  readonly routed: Router;
 
   constructor(options: InstanceOptions) {
     const { dependencies, local, pool } = options;
@@ -48,18 +48,25 @@ export class Instance {
   }
 
   /** Resolves when this instance is one of them. Rejects while another process has its name. */
-  async start(): Promise<void> {
-    const { bus } = this.#options.dependencies.store;
-    const { nodeId } = this.#options.dependencies.holder;
+  async start(): Promise<{
+    /** Whether a process that had the same name died a short while ago. */
+    hasPredecessor: boolean;
+  }> {
+    const { store, holder } = this.#options.dependencies;
+    const { bus, members } = store;
+    const { nodeId } = holder;
     if (await bus.send(nodeId, encode({ from: nodeId, calls: [], answers: [] }))) {
       throw new StoreUnavailable(`Another instance with the NODE_ID ${nodeId} is connected to the store`);
     }
     await this.#courier.start();
+    const hasPredecessor = (await members.list()).some((member) => member.nodeId === nodeId);
     await this.#fleet.start();
+    return { hasPredecessor };
   }
 
   /** Gives all that is owned here to the others. */
   async giveUpAll(why: Problem): Promise<void> {
+    this.routed.close(why);
     await this.#fleet.close().catch(() => undefined);
     await this.#handOver.all(why);
   }

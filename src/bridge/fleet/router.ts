@@ -64,9 +64,16 @@ export interface RouterOptions {
  */
 export class Router implements Routed {
   readonly #options: RouterOptions;
+  /** Why nothing is done here any more. */
+  #closed: Problem | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+  }
+
+  /** This instance takes nothing any more; what others own is still asked of them. */
+  close(why: Problem): void {
+    this.#closed = why;
   }
 
   /** A new Connection goes to the instance that has least to do. */
@@ -77,7 +84,10 @@ export class Router implements Routed {
       return this.#route(id, 'openConnection', [input], { otherwise: () => fleet.placeElsewhere() });
     }
     const elsewhere = fleet.placeElsewhere();
-    if (elsewhere === null) return local.openConnection(input);
+    if (elsewhere === null) {
+      if (this.#closed !== null) throw this.#closed;
+      return local.openConnection(input);
+    }
     return (await courier.call(elsewhere, 'openConnection', [input], PATIENCE_MS).catch((error) => {
       if (isNotDone(error)) return local.openConnection(input);
       throw noAnswer(error);
@@ -181,11 +191,12 @@ export class Router implements Routed {
       try {
         const place = id === null ? 'here' : await directory.find(id);
         const nodeId = place === 'here' ? null : place === 'nowhere' ? otherwise() : place.nodeId;
-        if (nodeId === null) return (await perform(local, method, args)) as Result;
-        return (await courier.call(nodeId, method, args, withinMs)) as Result;
+        if (nodeId !== null) return (await courier.call(nodeId, method, args, withinMs)) as Result;
+        if (this.#closed !== null) throw this.#closed;
+        return (await perform(local, method, args)) as Result;
       } catch (error) {
         if (error instanceof Unanswered) throw unanswered(error);
-        if (!isForAnother(id, error)) throw error;
+        if (!isForAnother(id, error) || error === this.#closed) throw error;
         this.#forget(id);
         if (searching.elapsedMs >= SEARCH_MS) throw error instanceof Unreachable ? notOwner() : error;
         await pause(pauseMs(attempt));

@@ -1,7 +1,7 @@
 import { StaleEpoch, StoreUnavailable } from '../../bridge/ports.ts';
 
 /** What a script answers instead of a result; its header names those that it knows. */
-export const CODES = { staleEpoch: -1, gone: -2, otherRevision: -3 } as const;
+export const CODES = { done: 0, staleEpoch: -1, gone: -2, otherRevision: -3 } as const;
 
 /** The reply of a fenced script, unless it says that the fence no longer holds: then throws `StaleEpoch`. */
 export function unlessStale(reply: unknown): unknown {

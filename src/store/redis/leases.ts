@@ -6,6 +6,7 @@ import {
   type Key,
   type Lease,
   type Leases,
+  type Renewal,
   StoreUnavailable,
 } from '../../bridge/ports.ts';
 import type { Commands } from './client.ts';
@@ -35,11 +36,13 @@ export class RedisLeases implements Leases {
     return acquired === 1 ? { key, epoch: asText(value) as Epoch, holder } : { heldBy: asText(value) };
   }
 
-  async renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>> {
+  async renew(leases: readonly Fence[], ttlMs: number): Promise<Renewal> {
     const calls = leases.map(({ key, epoch }) => ({ keys: [this.#keys.of(key, 'lease')], args: [epoch, ttlMs] }));
     const replies = await this.#client.runEach('lease-renew', calls);
     if (replies.length > 0 && replies.every((reply) => reply instanceof StoreUnavailable)) throw replies[0];
-    return new Set(leases.filter((_, place) => replies[place] === CODES.staleEpoch).map(({ key }) => key));
+    const keysWith = (code: number) =>
+      new Set(leases.filter((_, place) => replies[place] === code).map(({ key }) => key));
+    return { renewed: keysWith(CODES.done), lost: keysWith(CODES.staleEpoch) };
   }
 
   async release({ key, epoch }: Fence): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Epoch, Fence, Holder, Key, Lease, Leases } from '../../bridge/ports.ts';
+import type { Epoch, Fence, Holder, Key, Lease, Leases, Renewal } from '../../bridge/ports.ts';
 import { StaleEpoch } from '../../bridge/ports.ts';
 
 interface Grant {
@@ -33,15 +33,16 @@ export class MemoryLeases implements Leases {
     return { key, epoch, holder };
   }
 
-  async renew(leases: readonly Fence[], ttlMs: number): Promise<ReadonlySet<Key>> {
+  async renew(leases: readonly Fence[], ttlMs: number): Promise<Renewal> {
+    const renewed = new Set<Key>();
     const lost = new Set<Key>();
     const expiresAt = this.#now() + ttlMs;
     for (const lease of leases) {
       const grant = this.#valid(lease);
-      if (grant === null) lost.add(lease.key);
-      else this.#grants.set(lease.key, { ...grant, expiresAt });
+      (grant === null ? lost : renewed).add(lease.key);
+      if (grant !== null) this.#grants.set(lease.key, { ...grant, expiresAt });
     }
-    return lost;
+    return { renewed, lost };
   }
 
   async release(lease: Fence): Promise<void> {

@@ -104,7 +104,7 @@ describe('configuration', () => {
       REQUIRE_TLS: 'yes',
       TLS_CERT: 'c',
       BRIDGE_MODE: 'function',
-      POOL_MAX: '1',
+      POOL_MAX: '0',
       CORS_ORIGINS: '*',
       ALLOW_WEBHOOKS: '*',
       MAX_STORE_BYTES: '1',

@@ -6,6 +6,7 @@ import { Takeovers } from '../../../../src/bridge/connection/takeover.ts';
 import { Turns } from '../../../../src/bridge/connection/turns.ts';
 import { WayBack } from '../../../../src/bridge/connection/way-back.ts';
 import type { Log } from '../../../../src/bridge/dependencies.ts';
+import { LeaseClock } from '../../../../src/bridge/ownership/lease-clock.ts';
 import type { Key, Store } from '../../../../src/bridge/ports.ts';
 import { openSqliteStore } from '../../../../src/store/sqlite/index.ts';
 import { valid } from '../../../helpers/bridge.ts';
@@ -97,26 +98,32 @@ describe('WayBack', () => {
   let session: Session;
   let wayBack: WayBack;
   let attempts: number;
+  let disowned: number;
   let detached: (() => Promise<void>)[];
 
   beforeEach(async () => {
     store = await openSqliteStore({ path: ':memory:' });
     vi.useFakeTimers();
     attempts = 0;
+    disowned = 0;
     detached = [];
-    session = new Session(key, { store, nodeId: 'n', leaseTtlMs: 15_000 });
+    const holder = { nodeId: 'n', process: 'p' };
+    session = new Session(key, { store, holder, clock: new LeaseClock(15_000) });
     wayBack = new WayBack({
       key,
       session,
       outbound: { refuseWaiting: () => {} },
       log: silent,
-      leaseTtlMs: 15_000,
       parameters: () => valid({ id: 'a', sessionExpiryInterval: 60 }).parameters,
       attempt: () => {
         attempts += 1;
       },
       whileDetached: async (task) => void detached.push(task),
       onStoreFailure: () => {},
+      onDisowned: () => {
+        disowned += 1;
+      },
+      publisher: null,
     });
   });
   afterEach(async () => {
@@ -139,7 +146,7 @@ describe('WayBack', () => {
     expect(vi.getTimerCount()).toBe(0);
     // The Connection is not in the store: nothing may be written for it, and the lease is not ours.
     await detached[0]?.();
-    expect(session.status).toMatchObject({ state: 'offline', reason: { code: 'connection-not-found' } });
+    expect(disowned).toBe(1);
   });
 
   it('says and tries nothing once it has ended', async () => {

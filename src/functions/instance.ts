@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import { pino } from 'pino';
+import { type App, buildApp } from '../app.ts';
+import { compose } from '../compose.ts';
+import { loadConfig } from '../config.ts';
+import type { Invocations } from './invocations.ts';
+import type { KeeperDependencies, Keeping } from './keeping.ts';
+
+/** The bridge in a process of a function. */
+export interface Instance extends KeeperDependencies {
+  readonly app: App;
+  close(): Promise<void>;
+}
+
+/** Resolves with the one instance of this process; whoever asks first has it made. */
+export type GetInstance = () => Promise<Instance>;
+
+/** The bridge cannot drain parked sessions yet; its keeper takes this one's place here. */
+const KEEPING: Keeping = { keep: async () => ({ drained: 0, remaining: false }) };
+
+/**
+ * The instance of a process, made from the environment when it is first asked for. One that cannot be made is made anew
+ * for the next invocation: the platform keeps the process.
+ */
+export function lazyInstance(
+  variables: Readonly<Record<string, string | undefined>>,
+  invocations: Invocations,
+): GetInstance {
+  let made: Promise<Instance> | null = null;
+  return () => {
+    made ??= makeInstance(variables, invocations).catch((error) => {
+      made = null;
+      throw error;
+    });
+    return made;
+  };
+}
+
+async function makeInstance(
+  variables: Readonly<Record<string, string | undefined>>,
+  invocations: Invocations,
+): Promise<Instance> {
+  const config = loadConfig({ ...variables, BRIDGE_MODE: 'function' }, (path) => readFileSync(path, 'utf8'));
+  const { mode, host, port, maxPayload, apiKey } = config;
+  const log = pino({ level: config.logLevel });
+  const { bridge, validateConnection, close } = await compose(config, log);
+  const ready = once(() => bridge.start());
+  try {
+    const app = await buildApp({
+      bridge,
+      validateConnection,
+      maxPayload,
+      apiKey,
+      listen: { host, port },
+      log,
+      mode,
+      reference: 'onDemand',
+      ending: () => invocations.ending(),
+      ready,
+    });
+    // Without being asked, but behind the request that waits for the app, which may be one that needs no store.
+    setImmediate(ready);
+    return { app, keeping: KEEPING, log, ready, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function once(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
+  return () => {
+    running ??= task();
+    return running;
+  };
+}
