@@ -1,8 +1,7 @@
 import type { InboundMeasured, InboundResult } from './inbound.ts';
-import type { Measured } from './load-generator.ts';
-import type { Contestant, PublishResult } from './publish.ts';
+import type { Contestant, Measured, PublishResult } from './publish.ts';
 import type { StoreName } from './servers.ts';
-import { median } from './statistics.ts';
+import { medianOf, ratio } from './statistics.ts';
 
 /** One line of the publish comparison; a ratio is the median of the rounds' own, null where there is nothing to compare. */
 export interface PublishFigures extends Measured {
@@ -27,7 +26,8 @@ export interface InboundFigures extends InboundMeasured {
 
 export interface Target {
   readonly what: string;
-  readonly atLeast: number;
+  readonly bound: '≥' | '≤';
+  readonly limit: number;
   readonly measured: number;
 }
 
@@ -76,16 +76,23 @@ export function targets(publish: readonly PublishFigures[], inbound: readonly In
     if (contestant.kind !== 'bridge' || contestant.qos !== 1) return [];
     const what = `publish at QoS 1, ${contestant.store}`;
     return [
-      { what: `${what}, to (d)`, atLeast: 0.8, measured: toWarm ?? Number.NaN },
-      { what: `${what}, to (b)`, atLeast: 4, measured: toConnectPerRequest ?? Number.NaN },
+      { what: `${what}, to (d)`, bound: '≥' as const, limit: 0.8, measured: toWarm ?? Number.NaN },
+      { what: `${what}, to (b)`, bound: '≥' as const, limit: 4, measured: toConnectPerRequest ?? Number.NaN },
     ];
   });
   const incoming = inbound.flatMap(({ store, qos, connections, toReceiving, toOneConnection }) => {
     if (store === null || qos !== 1) return [];
     const what = `inbound at QoS 1, ${store}`;
     return toOneConnection === null
-      ? [{ what: `${what}, to receiving without storing`, atLeast: 0.7, measured: toReceiving }]
-      : [{ what: `${what}, ${connections} connections to one`, atLeast: 1, measured: toOneConnection }];
+      ? [{ what: `${what}, to receiving without storing`, bound: '≥' as const, limit: 0.7, measured: toReceiving }]
+      : [
+          {
+            what: `${what}, ${connections} connections to one`,
+            bound: '≥' as const,
+            limit: 1,
+            measured: toOneConnection,
+          },
+        ];
   });
   return [...outbound, ...incoming];
 }
@@ -96,18 +103,4 @@ export function qosOf(contestant: Contestant): 0 | 1 | 2 | null {
 
 function find(results: readonly PublishResult[], matches: (contestant: Contestant) => boolean): readonly Measured[] {
   return results.find(({ contestant }) => matches(contestant))?.rounds ?? [];
-}
-
-function medianOf<Round>(rounds: readonly Round[], value: (round: Round) => number): number {
-  return median(rounds.map(value));
-}
-
-/** Of each round to the same round of the other, since the machine's speed changes from round to round. */
-function ratio<Round>(rounds: readonly Round[], others: readonly Round[], value: (round: Round) => number): number {
-  return median(
-    rounds.map((round, index) => {
-      const other = others[index];
-      return other === undefined ? Number.NaN : value(round) / value(other);
-    }),
-  );
 }

@@ -1,7 +1,8 @@
 import { cpus } from 'node:os';
 import { type InboundFigures, type PublishFigures, qosOf, type Target } from './figures.ts';
+import { CONNECTIONS, PAYLOAD_BYTES } from './load.ts';
 import type { Plan } from './options.ts';
-import { CONNECTIONS, type Contestant, PAYLOAD_BYTES } from './publish.ts';
+import type { Contestant } from './publish.ts';
 import { formatTable } from './table.ts';
 
 export function describeMachine(): string {
@@ -44,11 +45,11 @@ export function reportInbound(figures: readonly InboundFigures[], plan: Plan): s
 }
 
 export function reportTargets(targets: readonly Target[]): string {
-  const rows = targets.map(({ what, atLeast, measured }) => [
+  const rows = targets.map(({ what, bound, limit, measured }) => [
     what,
     measured.toFixed(2),
-    `≥ ${atLeast}`,
-    measured >= atLeast ? 'reached' : 'missed',
+    `${bound} ${limit}`,
+    (bound === '≥' ? measured >= limit : measured <= limit) ? 'reached' : 'missed',
   ]);
   return `${formatTable(['Targets', 'ratio', '', ''], rows)}\n`;
 }
