@@ -1,18 +1,15 @@
 /** What Azure Functions runs: registers `bridge` for every request, and `keeper` on a schedule. */
 import { app } from '@azure/functions';
 import { httpHandler } from './azure/http.ts';
-import { lazyInstance } from './instance.ts';
-import { Invocations } from './invocations.ts';
 import { runKeeper } from './keeping.ts';
+import { createService } from './service.ts';
 
-/** Milliseconds: `functionTimeout` in host.json. */
+/** Milliseconds: `functionTimeout` in host.json; and when Azure's load balancer gives a request up, whatever that says. */
 const FUNCTION_TIMEOUT = 300_000;
+const HTTP_TIMEOUT = 230_000;
 const EVERY_MINUTE = '0 * * * * *';
 
-const invocations = new Invocations();
-const service = { invocations, instance: lazyInstance(process.env, invocations) };
-// Requests wait for it in any case. What fails fails again there.
-service.instance().catch(() => undefined);
+const service = createService(process.env);
 
 app.setup({ enableHttpStream: true });
 
@@ -21,7 +18,7 @@ app.http('bridge', {
   methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
   // The bridge authenticates its callers itself.
   authLevel: 'anonymous',
-  handler: httpHandler(service),
+  handler: httpHandler(service, HTTP_TIMEOUT),
 });
 
 app.timer('keeper', {

@@ -1,19 +1,24 @@
-// A function as a folder that runs without node_modules: index.cjs, what it loads when a request needs it, and the Lua
-// scripts. CommonJS, because it starts faster: an ES module that imports node:http evaluates all that node:http exports,
-// fetch and WebSocket among it.
+/**
+ * A function as a folder that runs without node_modules: index.cjs, what it loads when a request needs it, and the Lua
+ * scripts. CommonJS, because it starts faster: an ES module that imports node:http evaluates all that node:http exports,
+ * fetch and WebSocket among it.
+ */
 import { cpSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const require = createRequire(import.meta.url);
 
 /** Packages that are in files of their own and loaded at their first use: by requests to brokers, and for BRIDGE_CONFIG. */
-const ON_DEMAND = { 'broker.cjs': ['mqtt', 'mqtt-packet', 'ws'], 'yaml.cjs': ['yaml'] };
+const ON_DEMAND: Readonly<Record<string, readonly string[]>> = {
+  'broker.cjs': ['mqtt', 'mqtt-packet', 'ws'],
+  'yaml.cjs': ['yaml'],
+};
 
 /** What the bridge never reaches in a function. */
-const ABSENT = [
+const ABSENT: readonly RegExp[] = [
   // The embedded store, the development broker, the page of the reference.
   /\/store\/sqlite\/index\.ts$/,
   /\/dev-broker\.ts$/,
@@ -39,13 +44,13 @@ const OPTIONS = {
     'import.meta.filename': '__filename',
   },
   banner: { js: "const importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
-};
+} as const satisfies BuildOptions;
 
-/**
- * Bundles `entry` into the folder, without what is `absent`. Answers what went into it, by file:
- * https://esbuild.github.io/api/#metafile
- */
-export async function bundleFunction(entry, folder, absent = ABSENT) {
+/** What a file of a bundle is made of: https://esbuild.github.io/api/#metafile */
+export type Outputs = Metafile['outputs'];
+
+/** Bundles `entry` into the folder, without what is `absent`. Answers what went into it, by file. */
+export async function bundleFunction(entry: string, folder: string, absent = ABSENT): Promise<Outputs> {
   rmSync(folder, { recursive: true, force: true });
   const main = build({
     ...OPTIONS,
@@ -73,43 +78,39 @@ export async function bundleFunction(entry, folder, absent = ABSENT) {
 }
 
 /** What is never reached says so if it is; zod's messages in other languages than English are not used. */
-const leaveOut = (absent) => ({
-  name: 'leave-out',
-  setup({ onResolve, onLoad }) {
-    for (const filter of absent) onResolve({ filter }, ({ path }) => ({ path, namespace: 'absent' }));
-    onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
-      contents: `module.exports = () => () => { throw new Error(${JSON.stringify(`${path} is not in this bundle`)}); };`,
-    }));
-    onResolve({ filter: /\/locales\/index\.js$/ }, ({ path, importer }) =>
-      /[\\/]zod[\\/]/.test(importer) ? { path, namespace: 'locales' } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'locales' }, () => ({ contents: 'export {};' }));
-  },
-});
+function leaveOut(absent: readonly RegExp[]): Plugin {
+  return {
+    name: 'leave-out',
+    setup({ onResolve, onLoad }) {
+      for (const filter of absent) onResolve({ filter }, ({ path }) => ({ path, namespace: 'absent' }));
+      onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
+        contents: `module.exports = () => () => { throw new Error('${path} is not in this bundle'); };`,
+      }));
+      onResolve({ filter: /\/locales\/index\.js$/ }, ({ path, importer }) =>
+        /[\\/]zod[\\/]/.test(importer) ? { path, namespace: 'locales' } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: 'locales' }, () => ({ contents: 'export {};' }));
+    },
+  };
+}
 
 /** Puts a module in the place of such a package that loads it when one of its exports is first read. */
-const loadOnDemand = {
+const loadOnDemand: Plugin = {
   name: 'load-on-demand',
   setup({ onResolve, onLoad }) {
     for (const [file, packages] of Object.entries(ON_DEMAND)) {
       for (const [index, name] of packages.entries()) {
-        onResolve({ filter: new RegExp(`^${name}$`) }, () => ({
-          path: name,
-          namespace: 'on-demand',
-          pluginData: { file, index },
-        }));
+        const pluginData = { file, index };
+        onResolve({ filter: new RegExp(`^${name}$`) }, () => ({ path: name, namespace: 'on-demand', pluginData }));
       }
-      onResolve({ filter: new RegExp(`^\\./${file}$`), namespace: 'on-demand' }, ({ path }) => ({
-        path,
-        external: true,
-      }));
+      const filter = new RegExp(`^\\./${file}$`);
+      onResolve({ filter, namespace: 'on-demand' }, ({ path }) => ({ path, external: true }));
     }
     onLoad({ filter: /.*/, namespace: 'on-demand' }, ({ path, pluginData: { file, index } }) => {
       const exported = Object.keys(require(path)).filter((name) => name !== 'default' && name !== '__esModule');
       const getters = exported.map((name) => `get ${name}() { return load().${name}; }`);
       return {
         contents: `const load = () => require('./${file}').p${index};\nmodule.exports = { ${getters.join(', ')} };`,
-        resolveDir: root,
       };
     });
   },
