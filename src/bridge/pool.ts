@@ -62,6 +62,16 @@ export class Pool {
     return connection?.lease ? connection : undefined;
   }
 
+  byId(id: string): Connection | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Whether this process has the lease on it, or a network connection that it may have the lease for again. */
+  isAtHand(id: string): boolean {
+    const connection = this.#byId.get(id);
+    return connection !== undefined && (connection.lease !== null || connection.isAttached);
+  }
+
   all(): Connection[] {
     return [...this.#connections.values()];
   }

@@ -2,10 +2,12 @@
  * What AWS Lambda runs: `handler` behind an HTTP API, a REST API or a function URL, `streaming` behind a function URL with
  * response streaming, `keeper` on a schedule.
  */
+
+import type { Kept } from '../bridge/facade.ts';
 import { bufferedHandler } from './aws/buffered.ts';
 import type { Context } from './aws/events.ts';
 import { type StreamingRuntime, streamingHandler } from './aws/streaming.ts';
-import { type Kept, runKeeper } from './keeping.ts';
+import { runKeeper } from './keeping.ts';
 import { createService } from './service.ts';
 
 declare const awslambda: StreamingRuntime | undefined;

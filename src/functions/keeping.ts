@@ -1,9 +1,4 @@
-export interface Kept {
-  /** Sessions that were drained, and so renewed. */
-  readonly drained: number;
-  /** Whether there are due ones left: the next run goes on with them. */
-  readonly remaining: boolean;
-}
+import type { Kept } from '../bridge/facade.ts';
 
 /** Drains parked sessions before they expire or overflow at the broker. */
 export interface Keeping {

@@ -14,6 +14,7 @@ import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch, St
 import { Outbox } from '../publications/outbox.ts';
 import { isSlot } from '../publishers/slots.ts';
 import { Stopwatch } from '../stopwatch.ts';
+import { within } from '../waiting.ts';
 import { interrupted } from './attaching.ts';
 import type { Ending } from './attachment.ts';
 import { type Discarded, discardSession } from './discard-session.ts';
@@ -25,7 +26,7 @@ import type { Turns } from './turns.ts';
 import { WayBack } from './way-back.ts';
 
 export interface ConnectionDependencies
-  extends Pick<BridgeDependencies, 'store' | 'brokers' | 'holder' | 'maxPayload' | 'log'> {
+  extends Pick<BridgeDependencies, 'mode' | 'store' | 'brokers' | 'holder' | 'maxPayload' | 'log'> {
   dialer: Dialer;
   /** These two all Connections of this process share. */
   turns: Turns;
@@ -47,6 +48,9 @@ export interface Consequences {
   /** SUBSCRIBE or UNSUBSCRIBE. */
   subscriptions: boolean;
 }
+
+/** How long a function waits for the store before it ends a network connection that it could have kept. */
+const FORGETTING_MS = 1_000;
 
 const PARKED: StateReason = {
   code: 'parked',
@@ -174,6 +178,12 @@ export class Connection {
     return this.#session.outlivesConnection;
   }
 
+  /** Whether the broker may keep messages for it: detached for now, with a session that outlives that. */
+  get isToDrain(): boolean {
+    const { state, wanted } = this.#session.status;
+    return state === 'parked' && wanted && this.isLasting;
+  }
+
   /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
   get isParkable(): boolean {
     return (this.isLasting || this.#parameters.hold === 'onDemand' || this.isPublisher) && this.#isQuiet;
@@ -279,7 +289,41 @@ export class Connection {
   async drain(budgetMs: number, signal: AbortSignal): Promise<boolean> {
     const spent = new Stopwatch();
     await this.#network.makeInTime();
-    return this.#network.fallsSilent(budgetMs - spent.elapsedMs, signal);
+    const complete = await this.#network.fallsSilent(budgetMs - spent.elapsedMs, signal);
+    if (complete) this.#session.set({ drains: this.#session.status.drains + 1 });
+    return complete;
+  }
+
+  /** In a function, before a request: takes the lease, and makes sure that what is left of the one before is alive. */
+  async awaken(): Promise<void> {
+    if (!this.#network.exists) return;
+    await this.own();
+    await this.#network.prove();
+  }
+
+  /**
+   * In a function, before the answer leaves: gives the lease back. The network connection stays where losing it costs
+   * nothing: no Will, nothing subscribed, and nobody who waits to connect in its place. Else it ends, in order.
+   */
+  async letGo(): Promise<void> {
+    await this.#network.exclusively(async () => {
+      if (this.lease === null || this.#finished !== null) return;
+      const { will, subscriptions = [] } = this.#parameters;
+      const isCheap = will === undefined && subscriptions.length === 0 && this.#session.table.granted.length === 0;
+      const { state } = this.#session.status;
+      // An exchange is over for its caller before the store has forgotten it.
+      await within(FORGETTING_MS, this.#outbound.exchangesForgotten());
+      const isIdle = this.#network.exists && this.#outbound.isIdle && this.#outbox.isIdle;
+      if (isIdle && isCheap && !(await this.#session.isAwaited())) {
+        await this.#saveParked();
+        await this.#session.lend(this.nextLookMs);
+        return;
+      }
+      await this.#network.end();
+      this.#wayBack.cancel();
+      if (state !== 'refused' && state !== 'takenOver') await this.#saveParked();
+      await this.#release();
+    });
   }
 
   /** It could not be drained: stays parked until it is due again, with the reason to be seen. */
@@ -416,6 +460,14 @@ export class Connection {
     this.#wayBack.storeFailed(why);
   }
 
+  /** Parked by request, or for now; one whose broker cannot be reached says that. */
+  async #saveParked(): Promise<void> {
+    const { state, reason } = this.#session.status;
+    if (state === 'parked') return;
+    this.#session.setState('parked', state === 'offline' && reason !== null ? reason : PARKED);
+    await this.#session.save();
+  }
+
   get #isQuiet(): boolean {
     const { state } = this.#session.status;
     const idle = this.#outbound.isIdle && this.#outbox.isIdle && this.#network.hasSettled;
@@ -493,6 +545,8 @@ export class Connection {
   async #own(): Promise<void> {
     const record = await this.#session.acquire();
     if (record === null) return;
+    // It was lent, and another had it meanwhile: the broker has closed the socket, or will.
+    if (this.#network.exists) this.#network.abandon();
     this.#parameters = this.#deps.readParameters(record);
     this.#outbound.forgetFlights();
   }

@@ -3,11 +3,14 @@ import type { ConnectionState, StateReason } from '../../schemas/connection-view
 import type { BridgeDependencies } from '../dependencies.ts';
 import { notOwner } from '../link/link-problems.ts';
 import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
-import type { ConnectionRecord, Fence, Key, Lease } from '../ports.ts';
+import type { ConnectionRecord, Epoch, Fence, Key, Lease } from '../ports.ts';
 import { initialStatus, readStatus, type SessionStatus } from './session-status.ts';
 import { SubscriptionTable } from './subscription-table.ts';
 
-export interface SessionDependencies extends Pick<BridgeDependencies, 'store' | 'holder'> {
+/** A function that does not get a lease asks again sooner: until then it stands in line. */
+const IN_LINE_MS = 1_000;
+
+export interface SessionDependencies extends Pick<BridgeDependencies, 'mode' | 'store' | 'holder'> {
   clock: LeaseClock;
 }
 
@@ -18,6 +21,10 @@ export class Session {
   #lease: Lease | null = null;
   /** When the store was asked for the lease last, and said yes. */
   #asked: Asked | null = null;
+  /** Of the lease that was given back although the network connection stays. */
+  #lent: Epoch | null = null;
+  /** Whether somebody is to look at the Connection some time, as far as this process has said so. */
+  #isScheduled = true;
   #generation = 0;
   #status: SessionStatus = initialStatus(Date.now());
   #table = new SubscriptionTable([]);
@@ -58,7 +65,9 @@ export class Session {
 
   /** The store has renewed that lease, when it was asked. */
   confirm({ epoch }: Fence, asked: Asked): void {
-    if (this.#lease?.epoch === epoch) this.#asked = asked;
+    if (this.#lease?.epoch !== epoch) return;
+    this.#asked = asked;
+    this.#isScheduled = true;
   }
 
   /** Reads what the store knows. An owner that was online before is not any more. */
@@ -76,17 +85,22 @@ export class Session {
    * `connection-not-found` when the Connection was deleted.
    */
   async acquire(): Promise<ConnectionRecord | null> {
-    const { store, holder, clock } = this.#deps;
-    if (this.#lease === null) await this.#requireRecord();
+    const { mode, store, holder, clock } = this.#deps;
+    // One that was lent is the same only if the record is there: with it the memory of the lease goes.
+    if (this.#lease === null && this.#lent === null) await this.#requireRecord();
     const asked = clock.ask();
-    const lease = await store.leases.acquire(this.#key, holder, clock.ttlMs);
+    const waitMs = mode === 'function' ? IN_LINE_MS : 0;
+    const lease = await store.leases.acquire(this.#key, holder, clock.ttlMs, waitMs);
     if ('heldBy' in lease) {
       this.#lease = null;
       throw notOwner();
     }
     this.#asked = asked;
-    if (lease.epoch === this.#lease?.epoch) return null;
+    const isTheSame = lease.epoch === (this.#lease?.epoch ?? this.#lent);
     this.#lease = lease;
+    this.#lent = null;
+    if (isTheSame) return null;
+    this.#isScheduled = true;
     await store.schedule.set([{ key: this.#key, inMs: clock.ttlMs }]);
     const record = await this.#requireRecord();
     await this.load();
@@ -108,9 +122,22 @@ export class Session {
     if (lease === null) return;
     const { leases, schedule } = this.#deps.store;
     // First: whoever has the lease next says it anew.
-    if (nextLookMs === null) await schedule.cancel([this.#key]);
-    else await schedule.set([{ key: this.#key, inMs: nextLookMs }]);
+    if (nextLookMs !== null) await schedule.set([{ key: this.#key, inMs: nextLookMs }]);
+    else if (this.#isScheduled) await schedule.cancel([this.#key]);
+    this.#isScheduled = nextLookMs !== null;
     await leases.release(lease);
+  }
+
+  /** Gives the lease back, and knows it again if nobody has it in between: then the session is as it was. */
+  async lend(nextLookMs: number | null): Promise<void> {
+    const epoch = this.#lease?.epoch ?? null;
+    await this.release(nextLookMs);
+    this.#lent = epoch;
+  }
+
+  /** Whether another function stands in line for the lease. */
+  isAwaited(): Promise<boolean> {
+    return this.#deps.store.leases.isAwaited(this.#key);
   }
 
   /** From now on a record that is marked as deleted will do. */
@@ -136,7 +163,9 @@ export class Session {
     this.#status.reason = reason;
   }
 
-  set(change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion' | 'sessionExpiry'>>): void {
+  set(
+    change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion' | 'sessionExpiry' | 'drains'>>,
+  ): void {
     Object.assign(this.#status, change);
   }
 
