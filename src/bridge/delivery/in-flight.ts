@@ -70,6 +70,11 @@ export class InFlight {
     return false;
   }
 
+  /** The same, but for the outbox. */
+  get isAwaited(): boolean {
+    return [...this.#flights].some(({ caller }) => caller?.isAwaited === true);
+  }
+
   has(waiting: WaitingPublish): boolean {
     for (const { caller } of this.#flights) if (caller === waiting) return true;
     return false;

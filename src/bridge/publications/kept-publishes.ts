@@ -1,6 +1,5 @@
 import { Problem } from '../../errors/problem.ts';
 import type { Connection } from '../connection/connection.ts';
-import type { Connections } from '../connections.ts';
 import { encodeOutcome, isFinal, outcomeOf } from '../delivery/outcomes.ts';
 import { outcomeUnknown } from '../delivery/publish-answers.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
@@ -20,17 +19,14 @@ const GRACE_MS = 60_000;
  */
 export class KeptPublishes {
   readonly #deps: Pick<BridgeDependencies, 'store' | 'log'>;
-  readonly #connections: Pick<Connections, 'live'>;
   /** Fingerprints by key and idempotency key. */
   readonly #running = new Map<string, string>();
 
-  constructor(dependencies: Pick<BridgeDependencies, 'store' | 'log'>, connections: Pick<Connections, 'live'>) {
+  constructor(dependencies: Pick<BridgeDependencies, 'store' | 'log'>) {
     this.#deps = dependencies;
-    this.#connections = connections;
   }
 
-  async publish(id: string, request: KeptRequest): Promise<KeptAnswer> {
-    const connection = await this.#connections.live(id);
+  async publish(connection: Connection, request: KeptRequest): Promise<KeptAnswer> {
     const hadLease = connection.lease !== null;
     await connection.own();
     try {
