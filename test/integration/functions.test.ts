@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lazyInstance } from '../../src/functions/instance.ts';
 import { Invocations } from '../../src/functions/invocations.ts';
 import { functionUrl, httpApi, restApi, streamingUrl } from '../functions/aws-platforms.ts';
@@ -8,6 +8,7 @@ import { googleCloud } from '../functions/google-cloud-platform.ts';
 import { sendTo } from '../functions/http-sender.ts';
 import { doMainJob } from '../functions/main-job.ts';
 import { HOST } from '../functions/platform.ts';
+import { startBridgeProcess } from '../helpers/bridge-process.ts';
 import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
 import { freePort } from '../helpers/ports.ts';
 import { startProcess } from '../helpers/process.ts';
@@ -54,6 +55,15 @@ describe('the main job through each adapter', () => {
       await close();
     }
   });
+});
+
+it('the main job in a process that listens, in function mode', async () => {
+  const bridge = await startBridgeProcess({
+    env: { ...environment('listening'), LOG_LEVEL: 'info', BRIDGE_MODE: 'function' },
+  });
+  const { host, port } = new URL(bridge.url);
+  await doMainJob((request) => sendTo(Number(port), request), 'listening', host);
+  expect(await bridge.stop()).toMatchObject({ code: 0 });
 });
 
 describe('the main job through each emulator', () => {
