@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runOsls } from '../offline/run-osls.ts';
+import { FUNCTION_TIMEOUT } from '../src/functions/azure/timeouts.ts';
 import { bundleFunction, type Outputs } from './bundle-function.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -15,7 +16,7 @@ const HOST = {
   version: '2.0',
   // The paths are the API's own.
   extensions: { http: { routePrefix: '' } },
-  functionTimeout: '00:05:00',
+  functionTimeout: new Date(FUNCTION_TIMEOUT).toISOString().slice(11, 19),
 };
 
 function bundle(platform: string): Promise<Outputs> {
