@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['publish', 'inbound'] as const;
+export const PARTS = ['publish', 'inbound', 'cold-start'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often is measured. */
@@ -16,6 +16,8 @@ export interface Plan {
    * a multiple of `MANY_CONNECTIONS`.
    */
   readonly inboundMessages: Readonly<Record<1 | 2, number>>;
+  /** Processes that each contestant is started in, one after the other. */
+  readonly coldStarts: number;
 }
 
 const DEFAULT: Plan = {
@@ -24,6 +26,7 @@ const DEFAULT: Plan = {
   measureMs: 1_000,
   inboundRounds: 3,
   inboundMessages: { 1: 60_000, 2: 20_000 },
+  coldStarts: 25,
 };
 const QUICK: Plan = {
   publishRounds: 2,
@@ -31,6 +34,7 @@ const QUICK: Plan = {
   measureMs: 700,
   inboundRounds: 1,
   inboundMessages: { 1: 20_000, 2: 10_000 },
+  coldStarts: 7,
 };
 
 export interface Options {

@@ -1,13 +1,14 @@
 /**
  * The bridge beside what it is judged by, in one run: see docs/benchmarks.md.
  *
- *     npm run bench -- [--quick] [--only=publish|inbound] [--json] [--profile=<directory>]
+ *     npm run bench -- [--quick] [--only=publish|inbound|cold-start] [--json] [--profile=<directory>]
  */
-import { inboundFigures, publishFigures, targets } from './figures.ts';
+import { compareColdStarts } from './cold-start.ts';
+import { coldStartFigures, inboundFigures, publishFigures, targets } from './figures.ts';
 import { compareInbound } from './inbound.ts';
 import { type Options, readOptions } from './options.ts';
 import { comparePublish } from './publish.ts';
-import { describeMachine, reportInbound, reportPublish, reportTargets } from './report.ts';
+import { describeMachine, reportColdStarts, reportInbound, reportPublish, reportTargets } from './report.ts';
 
 async function run(options: Options): Promise<void> {
   const { plan, parts, json } = options;
@@ -20,9 +21,14 @@ async function run(options: Options): Promise<void> {
   if (!json && publish.length > 0) print(reportPublish(publish, plan));
   const inbound = parts.includes('inbound') ? inboundFigures(await compareInbound(options, progress)) : [];
   if (!json && inbound.length > 0) print(reportInbound(inbound, plan));
+  const coldStarts = parts.includes('cold-start') ? coldStartFigures(await compareColdStarts(options, progress)) : [];
+  if (!json && coldStarts.length > 0) print(reportColdStarts(coldStarts, plan));
 
-  const reached = targets(publish, inbound);
-  if (json) print(JSON.stringify({ machine: describeMachine(), plan, publish, inbound, targets: reached }, null, 2));
+  const reached = targets(publish, inbound, coldStarts);
+  if (json)
+    print(
+      JSON.stringify({ machine: describeMachine(), plan, publish, inbound, coldStarts, targets: reached }, null, 2),
+    );
   else print(reportTargets(reached));
 }
 

@@ -1,9 +1,9 @@
 /**
- * A function as a folder that runs without node_modules: index.cjs, what it loads when a request needs it, and the Lua
- * scripts. CommonJS, because it starts faster: an ES module that imports node:http evaluates all that node:http exports,
+ * A function as a folder that runs without node_modules: index.cjs, the bridge, what it loads when a request needs it, and
+ * the Lua scripts. CommonJS, because it starts faster: an ES module that imports node:http evaluates all that node:http exports,
  * fetch and WebSocket among it.
  */
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
@@ -11,11 +11,22 @@ import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 const root = join(import.meta.dirname, '..');
 const require = createRequire(import.meta.url);
 
-/** Packages that are in files of their own and loaded at their first use: by requests to brokers, and for BRIDGE_CONFIG. */
+/** Packages in files of their own, loaded at their first use: with the store, by requests to brokers, for BRIDGE_CONFIG. */
 const ON_DEMAND: Readonly<Record<string, readonly string[]>> = {
+  'redis.cjs': ['ioredis'],
   'broker.cjs': ['mqtt', 'mqtt-packet', 'ws'],
   'yaml.cjs': ['yaml'],
 };
+
+/**
+ * What V8 compiled is kept for the next process, where the platform keeps files for it: in NODE_COMPILE_CACHE, or among the
+ * temporary ones. Processes of functions are killed, so it is written while they live.
+ */
+const INDEX = `const { enableCompileCache, flushCompileCache } = require('node:module');
+enableCompileCache();
+module.exports = require('./bridge.cjs');
+setTimeout(flushCompileCache, 1000).unref();
+`;
 
 /** What the bridge never reaches in a function. */
 const ABSENT: readonly RegExp[] = [
@@ -55,7 +66,7 @@ export async function bundleFunction(entry: string, folder: string, absent = ABS
   const main = build({
     ...OPTIONS,
     entryPoints: [entry],
-    outfile: join(folder, 'index.cjs'),
+    outfile: join(folder, 'bridge.cjs'),
     plugins: [leaveOut(absent), loadOnDemand],
     // Azure's worker provides it.
     external: ['@azure/functions-core'],
@@ -72,6 +83,7 @@ export async function bundleFunction(entry: string, folder: string, absent = ABS
     }),
   );
   const built = await Promise.all([main, ...parts]);
+  writeFileSync(join(folder, 'index.cjs'), INDEX);
   // The store reads them from ./lua/ beside its own file, and in the bundle that is here.
   cpSync(join(root, 'src/store/redis/lua'), join(folder, 'lua'), { recursive: true });
   return Object.assign({}, ...built.map(({ metafile }) => metafile.outputs));

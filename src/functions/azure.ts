@@ -1,12 +1,10 @@
 /** What Azure Functions runs: registers `bridge` for every request, and `keeper` on a schedule. */
 import { app } from '@azure/functions';
 import { httpHandler } from './azure/http.ts';
+import { FUNCTION_TIMEOUT, HTTP_TIMEOUT } from './azure/timeouts.ts';
 import { runKeeper } from './keeping.ts';
 import { createService } from './service.ts';
 
-/** Milliseconds: `functionTimeout` in host.json; and when Azure's load balancer gives a request up, whatever that says. */
-const FUNCTION_TIMEOUT = 300_000;
-const HTTP_TIMEOUT = 230_000;
 const EVERY_MINUTE = '0 * * * * *';
 
 const service = createService(process.env);
