@@ -3,11 +3,10 @@
  * response streaming, `keeper` on a schedule.
  */
 
-import type { Kept } from '../bridge/facade.ts';
 import { bufferedHandler } from './aws/buffered.ts';
 import type { Context } from './aws/events.ts';
 import { type StreamingRuntime, streamingHandler } from './aws/streaming.ts';
-import { runKeeper } from './keeping.ts';
+import { type Kept, runKeeper } from './keeping.ts';
 import { createService } from './service.ts';
 
 declare const awslambda: StreamingRuntime | undefined;

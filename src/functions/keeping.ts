@@ -1,4 +1,9 @@
-import type { Kept } from '../bridge/facade.ts';
+export interface Kept {
+  /** Sessions that were drained, and so renewed. */
+  readonly drained: number;
+  /** Whether there are due ones left: the next run goes on with them. */
+  readonly remaining: boolean;
+}
 
 /** Drains parked sessions before they expire or overflow at the broker. */
 export interface Keeping {

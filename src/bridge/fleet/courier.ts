@@ -100,7 +100,6 @@ export class Courier {
 
   /** Makes sure that answers will arrive. */
   async #prove(): Promise<void> {
-    if (!this.#options.mayFreeze || this.#unheard.elapsedMs < FRESH_MS) return;
     const { bus, holder } = this.#options;
     const heard = new Promise<void>((resolve) => this.#listening.add(resolve));
     const reached = await bus.send(holder.nodeId, NOTHING);
@@ -114,12 +113,16 @@ export class Courier {
    * Resolves with the answer, or rejects with the other's `Problem`; with `Unreachable` when nobody got the call, with
    * `Unanswered` when no answer came in time; with `overloaded` when too much waits for that instance already.
    */
-  async call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
-    await this.#prove();
+  call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
+    if (!this.#options.mayFreeze || this.#unheard.elapsedMs < FRESH_MS) return this.#call(to, method, args, withinMs);
+    return this.#prove().then(() => this.#call(to, method, args, withinMs));
+  }
+
+  #call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
     const line = this.#lineTo(to);
     const bytes = sizeOf(args);
     if (line.calls >= WINDOW.calls || (line.calls > 0 && line.bytes + bytes > WINDOW.bytes)) {
-      throw new Problem('overloaded', { detail: 'Too much waits for the owner', retryAfter: 1 });
+      return Promise.reject(new Problem('overloaded', { detail: 'Too much waits for the owner', retryAfter: 1 }));
     }
     this.#count += 1;
     const id = `${this.#prefix}.${this.#count}`;
