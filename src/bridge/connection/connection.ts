@@ -76,6 +76,8 @@ export class Connection {
   /** Since a caller used it last, if one did. */
   readonly #unused = new Stopwatch();
   #wasUsed = false;
+  /** Whether the owner before had left nothing under way. */
+  #wasAtRest = false;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
@@ -264,14 +266,16 @@ export class Connection {
     const parked = await this.#network.exclusively(async () => {
       if (!this.isParkable || this.#finished !== null) return false;
       await this.#network.end();
+      // It was used meanwhile.
+      if (!this.#outbound.isIdle || !this.#outbox.isIdle) return false;
       this.#wayBack.cancel();
       this.#session.setState('parked', PARKED);
       await this.#session.save();
       await this.#release();
       return true;
     });
-    // What was asked for meanwhile found it attached still.
-    if (!this.#outbound.isIdle) this.#attachForCaller();
+    // Whoever did that may have found it attached still.
+    if (!this.#outbound.isIdle || !this.#outbox.isIdle) this.#attachForCaller();
     return parked;
   }
 
@@ -340,7 +344,7 @@ export class Connection {
   /** Has the store know that it is to be attached, also after a restart. */
   async want(): Promise<void> {
     const { wanted, state } = this.#session.status;
-    if (wanted && state !== 'parked') return;
+    if (wanted && state !== 'parked' && this.#session.isStored) return;
     this.#session.set({ wanted: true });
     if (state === 'parked') this.#session.setState('connecting', null);
     await this.#session.save();
@@ -422,9 +426,10 @@ export class Connection {
     return idle && state === 'online' && !this.#network.isBeingMade;
   }
 
-  /** Whether it is a publisher on which nothing is under way: as far as the store knows, too. */
+  /** Whether it is a publisher on which nothing is under way, whoever began it. */
   get #isAtRest(): boolean {
-    return this.isPublisher && this.#outbound.isComplete && this.#outbound.isIdle && this.#outbox.isIdle;
+    const isKnown = this.#wasAtRest || this.#outbound.isComplete;
+    return this.isPublisher && isKnown && this.#outbound.isIdle && this.#outbox.isIdle;
   }
 
   /** It is to be attached by itself: not what rests, nor what is attached only when it is asked for. */
@@ -488,6 +493,7 @@ export class Connection {
     const record = await this.#session.acquire();
     if (record === null) return;
     this.#parameters = this.#deps.readParameters(record);
+    this.#wasAtRest = !this.#session.isStored || this.#session.status.state === 'parked';
     this.#outbound.forgetFlights();
   }
 
