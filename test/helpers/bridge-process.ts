@@ -14,6 +14,7 @@ const UNSET = {
   ...{ STORE_URL: undefined, STORE_PREFIX: undefined, MQTT_URL: undefined, BRIDGE_CONFIG: undefined },
   ...{ ALLOW_URLS: undefined, BRIDGE_API_KEY: undefined, BRIDGE_SECRET_KEY: undefined, BRIDGE_MODE: undefined },
   ...{ NODE_ID: undefined, LEASE_TTL_MS: undefined, MAX_PAYLOAD: undefined, REQUIRE_TLS: undefined },
+  ...{ POOL_MAX: undefined, STORE_MIN_REPLICAS: undefined },
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -49,6 +50,8 @@ export interface BridgeProcess {
   stop(): Promise<ProcessExit>;
   /** Stops it when it still runs, and starts it again on the same data and port. */
   restart(): Promise<void>;
+  /** To freeze (SIGSTOP) and thaw (SIGCONT) it. */
+  signal(signal: NodeJS.Signals): void;
 }
 
 /** Runs the real server as its own process in a new temporary directory, and waits until it answers. */
@@ -76,6 +79,7 @@ export async function startBridgeProcess({ env = {} }: { readonly env?: Environm
       await stop();
       server = await launch();
     },
+    signal: (signal) => server.signal(signal),
   };
 }
 

@@ -1,9 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { BridgeProcess } from './bridge-process.ts';
+import type { Requester } from './balancer.ts';
 import { connectPublisher, type RawPublisher } from './kill-publisher.ts';
 import { type RawSubscriber, startSubscriber } from './kill-subscriber.ts';
 import { type Flow, judge, Sender, type Verdict } from './ledger.ts';
 import type { Mosquitto } from './mosquitto.ts';
+import { type Calls, callOnce, callWithKey } from './traffic-callers.ts';
+import { type Consumer, readToTheEnd, startConsumer } from './traffic-consumer.ts';
 import { until } from './until.ts';
 
 export const TRAFFIC_PATH = '/v1/connections/keeper';
@@ -12,11 +14,22 @@ const BATCH = 8;
 /** Milliseconds between two of those. */
 const BATCH_PAUSE = 40;
 const CALLERS_PER_QOS = 2;
-/** Answers of the bridge that say that nothing was sent, and nothing will be. */
-const NOT_SENT = new Set(['broker-unreachable', 'no-answer', 'store-unavailable', 'overloaded', 'not-owner']);
 
 /** Lines of mosquitto.conf that let it keep all, and send it in its order: see the limits in docs/delivery.md. */
 export const PATIENT_BROKER = ['max_queued_messages 0', 'max_inflight_messages 0'];
+
+export interface TrafficOptions {
+  /** Of the Connection; `keeper` when not said. The ClientID of the judge is this with `-judge`. */
+  readonly id?: string;
+  /** Milliseconds between two requests of a caller. */
+  readonly rest?: number;
+  /** Has a caller for each QoS beside the others that repeats each request until it knows its outcome. */
+  readonly withKeys?: boolean;
+  /** Reads the queue and removes what was read all the time, and not only at the end. */
+  readonly consumes?: boolean;
+  /** Members of the Connection beside those that the traffic needs. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
+}
 
 export interface FlowReport {
   readonly name: string;
@@ -33,6 +46,8 @@ export interface Traffic {
   readonly acknowledged: { readonly inbound: number; readonly outbound: number };
   /** Answers to callers that were no problem of this API, and no broken connection. */
   readonly strange: readonly string[];
+  /** When the sender of a message was told that it is done, in milliseconds on the clock of `performance.now()`. */
+  acknowledgedAt(payload: string): number | undefined;
   /** Waits until so many more are acknowledged in each direction. */
   flows(count: number, within?: number): Promise<void>;
   /** No new messages from here on; waits for the answers to those under way. */
@@ -42,53 +57,73 @@ export interface Traffic {
   stop(): Promise<void>;
 }
 
-interface Page {
-  messages: { topic: string; payload: string }[];
-  next: string | null;
-}
-
 const LEVELS = [1, 2] as const;
 
 /** Declares the Connection and begins. All that is published goes once: nobody but the bridge and the broker repeats. */
-export async function startTraffic(broker: Mosquitto, bridge: BridgeProcess): Promise<Traffic> {
-  const declared = await bridge.request<{ state: string }>('PUT', TRAFFIC_PATH, {
+export async function startTraffic(
+  broker: Mosquitto,
+  requester: Requester,
+  options: TrafficOptions = {},
+): Promise<Traffic> {
+  const { id = 'keeper', parameters = {} } = options;
+  const declared = await requester.request<{ state: string }>('PUT', `/v1/connections/${id}`, {
     json: {
       cleanStart: false,
       sessionExpiryInterval: 3_600,
-      subscriptions: LEVELS.map((qos) => ({ filter: `in/${qos}`, qos })),
+      subscriptions: LEVELS.map((qos) => ({ filter: `${id}/in/${qos}`, qos })),
       queue: { maxMessages: 1_000_000 },
+      ...parameters,
     },
   });
   if (declared.json.state !== 'online') throw new Error(`the Connection is not online: ${declared.text}`);
-  const judging = await startSubscriber(broker.port, 'judge', 'out/#');
-  return new KeeperTraffic(broker, bridge, judging);
+  const judging = await startSubscriber(broker.port, `${id}-judge`, `${id}/out/#`);
+  return new ConnectionTraffic(broker, requester, judging, options);
 }
 
-class KeeperTraffic implements Traffic {
+class ConnectionTraffic implements Traffic {
   readonly strange: string[] = [];
+  readonly #id: string;
+  readonly #path: string;
   readonly #broker: Mosquitto;
-  readonly #bridge: BridgeProcess;
+  readonly #requester: Requester;
   readonly #judging: RawSubscriber;
+  readonly #consumer: Consumer | null;
   readonly #inbound = LEVELS.map((qos) => ({ qos, sender: new Sender(`in/${qos}`) }));
-  readonly #outbound = LEVELS.flatMap((qos) =>
-    Array.from({ length: CALLERS_PER_QOS }, (_, caller) => ({ qos, sender: new Sender(`out/${qos}/${caller}`) })),
-  );
+  readonly #outbound: readonly Outbound[];
   readonly #loops: Promise<void>[];
   #stopping = false;
 
-  constructor(broker: Mosquitto, bridge: BridgeProcess, judging: RawSubscriber) {
+  constructor(
+    broker: Mosquitto,
+    requester: Requester,
+    judging: RawSubscriber,
+    { id = 'keeper', rest = 0, withKeys = false, consumes = false }: TrafficOptions,
+  ) {
+    this.#id = id;
+    this.#path = `/v1/connections/${id}`;
     this.#broker = broker;
-    this.#bridge = bridge;
+    this.#requester = requester;
     this.#judging = judging;
+    this.#consumer = consumes ? startConsumer(requester, this.#path) : null;
+    this.#outbound = LEVELS.flatMap((qos) => [
+      ...Array.from({ length: CALLERS_PER_QOS }, (_, caller) => this.#calls(qos, `out/${qos}/${caller}`, callOnce)),
+      ...(withKeys ? [this.#calls(qos, `out/${qos}/key`, callWithKey)] : []),
+    ]);
     this.#loops = [
       ...this.#inbound.map(({ qos, sender }) => this.#publishAll(qos, sender)),
-      ...this.#outbound.map(({ qos, sender }) => this.#callAll(qos, sender)),
+      ...this.#outbound.map((outbound) => this.#callAll(outbound, rest)),
     ];
   }
 
   get acknowledged() {
-    const count = (flows: { sender: Sender }[]) => flows.reduce((sum, { sender }) => sum + sender.acknowledged.size, 0);
+    const count = (flows: readonly { sender: Sender }[]) =>
+      flows.reduce((sum, { sender }) => sum + sender.acknowledged.size, 0);
     return { inbound: count(this.#inbound), outbound: count(this.#outbound) };
+  }
+
+  acknowledgedAt(payload: string): number | undefined {
+    const senders = [...this.#inbound, ...this.#outbound].map(({ sender }) => sender);
+    return senders.find(({ acknowledged }) => acknowledged.has(payload))?.acknowledgedAt.get(payload);
   }
 
   async flows(count: number, within = 20_000): Promise<void> {
@@ -107,8 +142,8 @@ class KeeperTraffic implements Traffic {
     const publisher = await connectPublisher(this.#broker.port);
     for (const { qos, sender } of this.#inbound) await this.#publish(publisher, sender, qos, 1);
     publisher.close();
-    for (const { qos, sender } of this.#outbound) {
-      await until(() => this.#call(sender, qos), { what: `a last answer to ${sender.name}`, within });
+    for (const { sender, call } of this.#outbound) {
+      await until(call, { what: `a last answer to ${sender.name}`, within });
     }
     const queue = await this.#queueUntil(
       this.#inbound.map(({ sender }) => last(sender)),
@@ -128,6 +163,7 @@ class KeeperTraffic implements Traffic {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#judging.stop();
+    await this.#consumer?.stop();
   }
 
   async #publishAll(qos: 1 | 2, sender: Sender): Promise<void> {
@@ -148,7 +184,7 @@ class KeeperTraffic implements Traffic {
 
   async #publish(publisher: RawPublisher, sender: Sender, qos: 1 | 2, count: number): Promise<void> {
     const sending = sender.begin(count).map(async (payload) => {
-      await publisher.publish(sender.name, payload, qos);
+      await publisher.publish(`${this.#id}/${sender.name}`, payload, qos);
       sender.acknowledge([payload]);
     });
     const results = await Promise.allSettled(sending);
@@ -156,47 +192,32 @@ class KeeperTraffic implements Traffic {
     if (failure !== undefined) throw failure.reason;
   }
 
-  async #callAll(qos: 1 | 2, sender: Sender): Promise<void> {
-    while (!this.#stopping) if (!(await this.#call(sender, qos))) await pause(20);
+  #calls(qos: 1 | 2, name: string, how: (calls: Calls) => Promise<boolean>): Outbound {
+    const sender = new Sender(name);
+    const place = { requester: this.#requester, path: this.#path, topic: `${this.#id}/${name}` };
+    return { qos, sender, call: () => how({ ...place, qos, sender, strange: this.strange }) };
   }
 
-  /** Publishes one message by HTTP. Answers whether it was acknowledged. */
-  async #call(sender: Sender, qos: 1 | 2): Promise<boolean> {
-    const [payload = ''] = sender.begin(1);
-    const json = { topic: sender.name, payload, qos, timeout: 3 };
-    try {
-      const {
-        status,
-        json: answer,
-        text,
-      } = await this.#bridge.request<{ type?: string }>('POST', `${TRAFFIC_PATH}/publish`, { json });
-      const problem = answer?.type?.replace('/problems/', '') ?? '';
-      if (status === 200) sender.acknowledge([payload]);
-      else if (NOT_SENT.has(problem)) sender.refuse(payload);
-      else if (problem !== 'outcome-unknown') this.strange.push(`${status} ${text}`);
-      return status === 200;
-    } catch {
-      // The process was killed, before or after it had published.
-      return false;
+  async #callAll({ call }: Outbound, rest: number): Promise<void> {
+    while (!this.#stopping) {
+      const isDone = await call();
+      if (!isDone || rest > 0) await pause(isDone ? rest : 20);
     }
   }
 
   /** Reads until the payloads are there, and then to the end. */
-  async #queueUntil(payloads: string[], within: number): Promise<string[]> {
+  async #queueUntil(payloads: string[], within: number): Promise<readonly string[]> {
     const read: string[] = [];
     let after = '';
-    await until(
-      async () => {
-        const query = after === '' ? '' : `&after=${encodeURIComponent(after)}`;
-        const page = await this.#bridge.request<Page>('GET', `${TRAFFIC_PATH}/messages?limit=1000${query}`);
-        if (page.status !== 200) return false;
-        read.push(...page.json.messages.map(({ payload }) => payload));
-        after = page.json.next ?? after;
-        return page.json.messages.length === 0 && includesAll(read, payloads);
-      },
-      { what: 'the queue holds the last message of each topic', within },
-    );
-    return read;
+    const everything = async () => {
+      if (this.#consumer !== null) return includesAll(this.#consumer.received, payloads);
+      const page = await readToTheEnd(this.#requester, this.#path, after);
+      read.push(...page.messages.map(({ payload }) => payload));
+      after = page.after;
+      return page.messages.length === 0 && includesAll(read, payloads);
+    };
+    await until(everything, { what: 'the queue holds the last message of each topic', within });
+    return this.#consumer?.received ?? read;
   }
 
   async #deliveredUntil(payloads: string[], within: number): Promise<string[]> {
@@ -207,6 +228,13 @@ class KeeperTraffic implements Traffic {
     });
     return delivered();
   }
+}
+
+interface Outbound {
+  readonly qos: 1 | 2;
+  readonly sender: Sender;
+  /** Publishes one message; answers whether it was acknowledged. */
+  readonly call: () => Promise<boolean>;
 }
 
 const last = (sender: Sender) => sender.sent.at(-1) ?? '';

@@ -50,6 +50,8 @@ export function judge({ sent, acknowledged, refused = new Set(), received, qos }
 export class Sender {
   readonly sent: string[] = [];
   readonly acknowledged = new Set<string>();
+  /** When each was, in milliseconds on the clock of `performance.now()`. */
+  readonly acknowledgedAt = new Map<string, number>();
   readonly refused = new Set<string>();
   readonly name: string;
 
@@ -65,7 +67,10 @@ export class Sender {
   }
 
   acknowledge(payloads: readonly string[]): void {
-    for (const payload of payloads) this.acknowledged.add(payload);
+    for (const payload of payloads) {
+      this.acknowledged.add(payload);
+      this.acknowledgedAt.set(payload, performance.now());
+    }
   }
 
   refuse(payload: string): void {

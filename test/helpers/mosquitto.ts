@@ -41,6 +41,8 @@ export interface Mosquitto extends Endpoint {
   /** What it logged since it was last started, everything that Mosquitto can log. */
   log(): string;
   waitForLog(pattern: RegExp, within?: number): Promise<RegExpMatchArray>;
+  /** Tells each piece of its log from now on, through all its lives, as it arrives. */
+  onLog(listener: (text: string) => void): void;
   /** SIGTERM: it saves what is persistent and ends. */
   stop(): Promise<ProcessExit>;
   /** SIGKILL: what it had not saved is lost. */
@@ -75,11 +77,13 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   ];
   await writeFile(configFile, `${lines.join('\n')}\n`);
 
+  const listenersOfLog: ((text: string) => void)[] = [];
   const launch = async () => {
     const child = await startProcess('mosquitto', ['-c', configFile], {
       // Debian puts it where the PATH of an ordinary user does not lead.
       env: { PATH: `${process.env.PATH}:/usr/sbin:/usr/local/sbin` },
     });
+    for (const listener of listenersOfLog) child.onOutput(listener);
     await child.waitForOutput(/mosquitto version \S+ running/);
     return child;
   };
@@ -107,6 +111,10 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     over,
     log: () => broker.output(),
     waitForLog: (pattern, within) => broker.waitForOutput(pattern, within),
+    onLog(listener) {
+      listenersOfLog.push(listener);
+      broker.onOutput(listener);
+    },
     stop: () => broker.stop(),
     kill: () => broker.kill(),
     start,

@@ -26,6 +26,8 @@ export interface RunningProcess {
   stderr(): string;
   /** Both, in the order in which they arrived. */
   output(): string;
+  /** Tells each piece of output from now on, as it arrives. */
+  onOutput(listener: (text: string) => void): void;
   /** Resolves when the output so far matches; rejects when the process ends or the time (ms, 10,000) is over before. */
   waitForOutput(pattern: RegExp, within?: number): Promise<RegExpMatchArray>;
   /** The same for any condition on the output: `probe` runs after each piece of output until it answers something. */
@@ -65,6 +67,7 @@ export async function startProcess(
 function observe(child: ChildProcessWithoutNullStreams, name: string): RunningProcess {
   const written = { stdout: '', stderr: '', output: '' };
   const watchers = new Set<() => void>();
+  const listeners: ((text: string) => void)[] = [];
   const notify = () => {
     for (const watcher of [...watchers]) watcher();
   };
@@ -72,6 +75,7 @@ function observe(child: ChildProcessWithoutNullStreams, name: string): RunningPr
     child[stream].setEncoding('utf8').on('data', (text: string) => {
       written[stream] += text;
       written.output += text;
+      for (const listener of listeners) listener(text);
       notify();
     });
   }
@@ -121,6 +125,7 @@ function observe(child: ChildProcessWithoutNullStreams, name: string): RunningPr
     stdout: () => written.stdout,
     stderr: () => written.stderr,
     output: () => written.output,
+    onOutput: (listener) => void listeners.push(listener),
     waitForState,
     waitForOutput: (pattern, within) =>
       waitForState(() => written.output.match(pattern), `output that matches ${pattern}`, within),

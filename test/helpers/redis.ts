@@ -9,6 +9,8 @@ import { until } from './until.ts';
 
 const HOST = '127.0.0.1';
 const SLOTS = 16_384;
+/** Milliseconds after which the nodes of a Cluster with replicas take one for lost; Redis's own default is 15 s. */
+const NODE_TIMEOUT = 1_000;
 
 export interface RedisOptions {
   /** The append-only file is on; `everysec` when not said. */
@@ -50,8 +52,32 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   return await startOnPort(port, options);
 }
 
-/** A Cluster of real servers, without replicas; every node knows all the others and every slot before it resolves. */
-export async function startRedisCluster(nodes = 3): Promise<RedisCluster> {
+export interface RedisSentinel {
+  readonly url: string;
+  /** Waits until it has found so many replicas, and so many other Sentinels. */
+  knows(replicas: number, sentinels: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface ClusterOptions {
+  /** Three when not said. */
+  readonly primaries?: number;
+  /** Whether each primary has a replica, which takes its place when it is gone. */
+  readonly replicated?: boolean;
+  /** More of each server. */
+  readonly redis?: RedisOptions;
+}
+
+/**
+ * A Cluster of real servers, primaries first; every node knows all the others and every slot, and every replica follows
+ * its primary, before it resolves.
+ */
+export async function startRedisCluster({
+  primaries = 3,
+  replicated = false,
+  redis = {},
+}: ClusterOptions = {}): Promise<RedisCluster> {
+  const nodes = replicated ? 2 * primaries : primaries;
   const ports = await freePorts(nodes * 2);
   const started: RedisServer[] = [];
   const stop = async () => {
@@ -61,9 +87,11 @@ export async function startRedisCluster(nodes = 3): Promise<RedisCluster> {
     for (let index = 0; index < nodes; index += 1) {
       const [port, busPort] = ports.slice(index * 2);
       if (port === undefined || busPort === undefined) throw new Error('unreachable');
-      started.push(await startOnPort(port, { arguments: clusterArguments(busPort) }));
+      const own = [...clusterArguments(busPort, replicated), ...(redis.arguments ?? [])];
+      started.push(await startOnPort(port, { ...redis, arguments: own }));
     }
-    await joinNodes(started, ports);
+    await joinNodes(started, started.slice(0, primaries), ports);
+    if (replicated) await replicate(started.slice(0, primaries), started.slice(primaries));
   } catch (error) {
     await stop();
     throw error;
@@ -71,11 +99,8 @@ export async function startRedisCluster(nodes = 3): Promise<RedisCluster> {
   return { url: `redis+cluster://${started.map(({ port }) => `${HOST}:${port}`).join(',')}`, servers: started, stop };
 }
 
-/** A Sentinel that watches one master and fails over by itself within seconds. */
-export async function startSentinel(
-  name: string,
-  master: RedisServer,
-): Promise<{ url: string; stop(): Promise<void> }> {
+/** A Sentinel that watches one master and fails over by itself within seconds, once `quorum` of them find it down. */
+export async function startSentinel(name: string, master: RedisServer, quorum = 1): Promise<RedisSentinel> {
   const [port] = await freePorts(1);
   const directory = temporaryDirectory('sentinel');
   // A file, because Sentinel writes down there what it learns.
@@ -86,7 +111,7 @@ export async function startSentinel(
       `port ${port}`,
       `bind ${HOST}`,
       `dir ${directory}`,
-      `sentinel monitor ${name} ${HOST} ${master.port} 1`,
+      `sentinel monitor ${name} ${HOST} ${master.port} ${quorum}`,
       `sentinel down-after-milliseconds ${name} 500`,
       `sentinel failover-timeout ${name} 3000`,
     ].join('\n'),
@@ -95,23 +120,35 @@ export async function startSentinel(
   await sentinel.waitForOutput(/\+monitor master/);
   return {
     url: `redis+sentinel://${HOST}:${port}/${name}`,
+    async knows(replicas, sentinels) {
+      const lines = (start: string) => sentinel.output().split(` ${start} `).length - 1;
+      const all = () => lines('+slave slave') >= replicas && lines('+sentinel sentinel') >= sentinels;
+      await sentinel.waitForState(() => all() || null, 'the Sentinel knows the others');
+    },
     async stop() {
       await sentinel.stop();
     },
   };
 }
 
-function clusterArguments(busPort: number): string[] {
-  return ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', String(busPort)];
+function clusterArguments(busPort: number, replicated: boolean): string[] {
+  return [
+    ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', String(busPort)],
+    ...(replicated ? ['--cluster-node-timeout', String(NODE_TIMEOUT), '--cluster-replica-validity-factor', '0'] : []),
+  ];
 }
 
-async function joinNodes(servers: readonly RedisServer[], ports: readonly number[]): Promise<void> {
-  for (const [index, { admin }] of servers.entries()) {
-    const first = Math.floor((index * SLOTS) / servers.length);
-    const last = Math.floor(((index + 1) * SLOTS) / servers.length) - 1;
+async function joinNodes(
+  servers: readonly RedisServer[],
+  primaries: readonly RedisServer[],
+  ports: readonly number[],
+): Promise<void> {
+  for (const [index, { admin }] of primaries.entries()) {
+    const first = Math.floor((index * SLOTS) / primaries.length);
+    const last = Math.floor(((index + 1) * SLOTS) / primaries.length) - 1;
     await admin.call('CLUSTER', 'ADDSLOTSRANGE', first, last);
-    await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
   }
+  for (const [index, { admin }] of servers.entries()) await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
   const [meeting] = servers;
   if (meeting === undefined) throw new Error('a Cluster needs a node');
   const [meetingPort = 0, meetingBusPort = 0] = ports;
@@ -131,6 +168,20 @@ async function joinNodes(servers: readonly RedisServer[], ports: readonly number
       { what: 'every node of the Cluster knows every slot', within: 20_000 },
     );
   }
+}
+
+async function replicate(primaries: readonly RedisServer[], replicas: readonly RedisServer[]): Promise<void> {
+  for (const [index, { admin }] of replicas.entries()) {
+    const primary = String(await primaries[index]?.admin.call('CLUSTER', 'MYID'));
+    await admin.call('CLUSTER', 'REPLICATE', primary);
+  }
+  for (const { admin } of primaries) await hasReplicas(admin, 1);
+}
+
+/** Waits until so many replicas follow a server. */
+export async function hasReplicas(admin: Redis, count: number): Promise<void> {
+  const follow = async () => (await admin.info('replication')).split('state=online').length > count;
+  await until(follow, { what: `${count} replicas follow`, within: 20_000 });
 }
 
 async function startOnPort(port: number, options: RedisOptions): Promise<RedisServer> {

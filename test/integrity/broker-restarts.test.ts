@@ -45,7 +45,7 @@ describe.each(Object.entries(STORES))('a broker that restarts, over %s', (_name,
       reports.filter(({ name }) => name.startsWith(direction)).flatMap(({ verdict }) => verdict.repeated);
     // No more often than the broker began an exchange anew that it had ended.
     expect(repeated('in/').length).toBeLessThanOrEqual(publishedAfterRelease(log, 'keeper'));
-    expect(repeated('out/').length).toBeLessThanOrEqual(publishedAfterRelease(log, 'judge'));
+    expect(repeated('out/').length).toBeLessThanOrEqual(publishedAfterRelease(log, 'keeper-judge'));
     expect(traffic.strange).toEqual([]);
   }, 60_000);
 

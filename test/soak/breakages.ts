@@ -3,6 +3,7 @@ import type { BridgeProcess } from '../helpers/bridge-process.ts';
 import type { Random } from '../helpers/kill-random.ts';
 import type { StoreUnderTest } from '../helpers/kill-stores.ts';
 import type { Mosquitto } from '../helpers/mosquitto.ts';
+import { choose } from './round.ts';
 
 /** What a round runs on, and what may break. */
 export interface Parts {
@@ -74,6 +75,5 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
 /** The name of one that can happen here. */
 export function chooseBreakage({ store, random }: Pick<Parts, 'store' | 'random'>): string {
   const possible = Object.entries(BREAKAGES).filter(([, { needsRedis }]) => store.redis !== null || !needsRedis);
-  const tickets = possible.flatMap(([name, { weight }]) => Array.from({ length: weight }, () => name));
-  return tickets[random.between(0, tickets.length)] ?? '';
+  return choose(Object.fromEntries(possible), random);
 }

@@ -435,7 +435,8 @@ export class Connection {
   /** It is to be attached by itself: not what rests, nor what is attached only when it is asked for. */
   #isToAttach(): boolean {
     const { wanted, state } = this.#session.status;
-    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver' && state !== 'parked';
+    const rests = state === 'refused' || state === 'takenOver';
+    return this.#finished === null && wanted && !rests && this.#parameters.hold === 'always';
   }
 
   #use(): void {

@@ -29,6 +29,7 @@ describe('configuration', () => {
   test('nothing set: the defaults of a laptop', () => {
     const { nodeId, ...config } = load({});
     expect(config).toEqual({
+      mode: 'gateway',
       host: '127.0.0.1',
       port: 8080,
       tls: null,
@@ -40,6 +41,7 @@ describe('configuration', () => {
       apiKey: null,
       secretKeys: null,
       leaseTtlMs: 15_000,
+      poolMax: 5_000,
       logLevel: 'info',
       maxPayload: 1_048_576,
       requireTls: false,
@@ -131,7 +133,7 @@ describe('configuration', () => {
         name,
       ).toHaveLength(1);
     }
-    expect(found.filter((fault) => fault.includes('not available in this version'))).toHaveLength(5);
+    expect(found.filter((fault) => fault.includes('not available in this version'))).toHaveLength(3);
   });
 
   test('a host that others can reach needs a key', () => {

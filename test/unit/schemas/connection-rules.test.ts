@@ -546,10 +546,7 @@ describe.each<{ subject: string; rows: Row[] }>([
   },
   {
     subject: 'what this release does not do',
-    rows: [
-      ['hold onDemand', { ...v5, hold: 'onDemand' }, '/hold', /not available in this release/],
-      ['idleTtl', { ...v5, idleTtl: 60 }, '/idleTtl', /not available in this release/],
-    ],
+    rows: [['idleTtl', { ...v5, idleTtl: 60 }, '/idleTtl', /not available in this release/]],
   },
 ])('$subject', ({ rows }) => {
   test.each(rows)('fault: %s %j', (_, document, pointer, detail, reference) => {

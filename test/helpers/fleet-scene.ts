@@ -1,0 +1,168 @@
+import type { Requester } from './balancer.ts';
+import type { Environment } from './bridge-process.ts';
+import { type BrokerEvent, type BrokerLog, CONNECTIONS_ONLY, followBroker } from './broker-log.ts';
+import { type Fleet, type FleetOptions, type Instance, startFleet } from './fleet.ts';
+import type { FleetStore } from './fleet-stores.ts';
+import { type InstanceWires, startFleetWires } from './fleet-wires.ts';
+import { type RawSubscriber, startSubscriber } from './kill-subscriber.ts';
+import { PATIENT_BROKER } from './kill-traffic.ts';
+import { type Mosquitto, startMosquitto } from './mosquitto.ts';
+import { until } from './until.ts';
+
+/** What callers see of a Connection, as far as these tests look. */
+export interface View {
+  readonly id: string;
+  readonly state: string;
+  readonly owner: string | null;
+  readonly generation: number;
+  readonly queue: { readonly depth: number };
+}
+
+export interface SceneOptions<Store extends FleetStore> extends Pick<FleetOptions, 'count'> {
+  readonly startStore: () => Promise<Store>;
+  /** Of all instances. */
+  readonly env?: Environment;
+  /** Gives each instance wires of its own to the broker and to the first Redis server. */
+  readonly wired?: boolean;
+  /** More lines of mosquitto.conf. */
+  readonly config?: readonly string[];
+}
+
+/** Several instances on one Redis before one Mosquitto, and who judges them. */
+export interface Scene<Store extends FleetStore = FleetStore> {
+  readonly broker: Mosquitto;
+  readonly log: BrokerLog;
+  readonly store: Store;
+  readonly fleet: Fleet;
+  /** Has the Wills that the broker published, of Connections made with `parameters`. */
+  readonly wills: RawSubscriber;
+  /** Of an instance, where they are wired. */
+  wiresOf(instance: Instance): InstanceWires;
+  stop(): Promise<void>;
+}
+
+export async function startScene<Store extends FleetStore>({
+  startStore,
+  count = 3,
+  env = {},
+  wired = false,
+  config = [],
+}: SceneOptions<Store>): Promise<Scene<Store>> {
+  const [broker, store] = await Promise.all([
+    startMosquitto({ config: [...PATIENT_BROKER, ...CONNECTIONS_ONLY, ...config] }),
+    startStore(),
+  ]);
+  const ends: (() => unknown)[] = [() => broker.stop(), () => store.stop()];
+  const stop = async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    const log = followBroker(broker);
+    const wills = await startSubscriber(broker.port, 'judge-of-wills', 'will/#');
+    ends.push(() => wills.stop());
+    const wires = wired ? await startFleetWires(broker.url, store.servers[0]?.url ?? '', count) : null;
+    ends.push(() => wires?.stop());
+    const envOf = (nodeId: string) => ({ ...wires?.env(nodeId), ...env });
+    const fleet = await startFleet({ broker, store, count, env: envOf });
+    ends.push(() => fleet.end());
+    const wiresOf = ({ nodeId }: Instance) => {
+      if (wires === null) throw new Error('these instances have no wires');
+      return wires.of(nodeId);
+    };
+    return { broker, log, store, fleet, wills, wiresOf, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+export const pathOf = (id: string) => `/v1/connections/${id}`;
+
+/** Of a Connection that has a Will, and a session and a queue that persist, unless `session` says how long it lives. */
+export const parameters = (id: string, session = 3_600) => ({
+  ...(session === 0 ? {} : { cleanStart: false, sessionExpiryInterval: session }),
+  will: { topic: `will/${id}`, payload: 'gone', qos: 1 },
+  subscriptions: [{ filter: `${id}/in`, qos: 1 }],
+});
+
+/** Declares a Connection, which is to be online by then. */
+export async function declare(requester: Requester, id: string, json: object = parameters(id)): Promise<View> {
+  const answer = await requester.request<View>('PUT', pathOf(id), { json });
+  if (answer.json?.state !== 'online') throw new Error(`${id} is not online: ${answer.text}`);
+  return answer.json;
+}
+
+/** Declares so many, named `prefix-0` and so on, a few at a time. */
+export async function declareMany(
+  requester: Requester,
+  prefix: string,
+  count: number,
+  json: (id: string) => object = parameters,
+): Promise<string[]> {
+  const ids = Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
+  for (let next = 0; next < count; next += 6) {
+    await Promise.all(ids.slice(next, next + 6).map((id) => declare(requester, id, json(id))));
+  }
+  return ids;
+}
+
+/** All Connections by their ids, as the next instance sees them. */
+export async function views(requester: Requester): Promise<ReadonlyMap<string, View>> {
+  const { json, text } = await requester.request<{ connections: View[] }>('GET', '/v1/connections?limit=1000');
+  if (json?.connections === undefined) throw new Error(`not a list of Connections: ${text}`);
+  return new Map(json.connections.map((view) => [view.id, view]));
+}
+
+/** Waits until all are online and owned; answers them. */
+export async function untilAllOnline(requester: Requester, within = 10_000): Promise<ReadonlyMap<string, View>> {
+  const all = async () => {
+    const found = await views(requester);
+    return [...found.values()].every(({ state, owner }) => state === 'online' && owner !== null) ? found : null;
+  };
+  return await until(all, { what: 'all Connections are online', within });
+}
+
+/** The ids that an instance owns. */
+export function ownedBy(all: ReadonlyMap<string, View>, instance: Instance | string): string[] {
+  const nodeId = typeof instance === 'string' ? instance : instance.nodeId;
+  return [...all.values()].filter(({ owner }) => owner === nodeId).map(({ id }) => id);
+}
+
+/** How many each owner has. */
+export function loads(all: ReadonlyMap<string, View>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { owner } of all.values()) counts[owner ?? 'nobody'] = (counts[owner ?? 'nobody'] ?? 0) + 1;
+  return counts;
+}
+
+export async function ownerOf({ fleet }: Scene, id: string): Promise<Instance> {
+  const { json, text } = await fleet.request<View>('GET', pathOf(id));
+  if (!json?.owner) throw new Error(`nobody owns ${id}: ${text}`);
+  return fleet.named(json.owner);
+}
+
+/**
+ * Waits until the broker has accepted each of them since a moment (`performance.now()`). Answers how many milliseconds
+ * after it that was, of each.
+ */
+export async function connectedSince(
+  log: BrokerLog,
+  ids: readonly string[],
+  since: number,
+  within: number,
+): Promise<number[]> {
+  const first = (id: string) => log.of(id, 'connected').find(({ at }) => at > since);
+  const missing = () => ids.filter((id) => first(id) === undefined);
+  try {
+    await until(() => missing().length === 0, { what: 'CONNECT', within });
+  } catch (cause) {
+    throw new Error(`not within ${within} ms: a CONNECT of ${missing().join(', ')}`, { cause });
+  }
+  return ids.map((id) => (first(id)?.at ?? 0) - since);
+}
+
+/** What became of a client at the broker since a moment: `disconnected, connected`. */
+export function story(log: BrokerLog, id: string, since: number): string {
+  const kinds = log.of(id).filter(({ at }) => at > since);
+  return kinds.map(({ kind }: BrokerEvent) => kind).join(', ');
+}

@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type PatientCaller, patientCaller } from '../helpers/balancer.ts';
+import { expectFaultless } from '../helpers/expect-faultless.ts';
+import { LEASE_TTL_MS } from '../helpers/fleet.ts';
+import {
+  declareMany,
+  loads,
+  ownedBy,
+  ownerOf,
+  parameters,
+  type Scene,
+  startScene,
+  story,
+  untilAllOnline,
+} from '../helpers/fleet-scene.ts';
+import { startStandalone } from '../helpers/fleet-stores.ts';
+import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import { print, printTimes } from '../helpers/measured.ts';
+
+/** Beside the one with the traffic. */
+const CONNECTIONS = 17;
+/** Messages that go each way before something happens, and after. */
+const ENOUGH = 100;
+/** Milliseconds that nobody is connected with a ClientID: far less than a lease, on a machine that is busy too. */
+const NO_GAP = LEASE_TTL_MS / 3;
+
+/** Every second one ends with its network connection. */
+const sessions = (id: string) => parameters(id, Number(id.split('-')[1]) % 2 === 0 ? 3_600 : 0);
+
+describe('SIGTERM while messages flow in both directions', () => {
+  let scene: Scene;
+  let caller: PatientCaller;
+  let traffic: Traffic;
+  beforeEach(async () => {
+    scene = await startScene({ startStore: startStandalone });
+    caller = patientCaller(scene.fleet);
+    await declareMany(scene.fleet, 'idle', CONNECTIONS, sessions);
+    const will = { topic: 'will/keeper', payload: 'gone', qos: 1 };
+    const how = { rest: 20, withKeys: true, consumes: true, parameters: { will } };
+    traffic = await startTraffic(scene.broker, caller, how);
+    await traffic.flows(ENOUGH);
+  });
+  afterEach(async () => {
+    await traffic?.stop();
+    await scene?.stop();
+  });
+
+  it('hands its Connections over: no gap, no Will, no lease to wait for', async () => {
+    const { fleet, log } = scene;
+    const before = await untilAllOnline(fleet);
+    const owner = await ownerOf(scene, 'keeper');
+    const handedOver = ownedBy(before, owner);
+    const stoppedAt = performance.now();
+    expect(await owner.stop()).toEqual({ code: 0, signal: null });
+    printTimes('SIGTERM until the end', [performance.now() - stoppedAt]);
+
+    const after = await untilAllOnline(fleet);
+    print(`owners before: ${JSON.stringify(loads(before))}, after: ${JSON.stringify(loads(after))}`);
+    for (const id of handedOver) expect(story(log, id, stoppedAt), id).toBe('disconnected, connected');
+    const gaps = handedOver.map((id) => {
+      const [end, begin] = log.of(id).filter(({ at }) => at > stoppedAt);
+      return { id, ms: Math.round((begin?.at ?? 0) - (end?.at ?? 0)) };
+    });
+    printTimes(
+      'DISCONNECT until the next CONNECT',
+      gaps.map(({ ms }) => ms),
+    );
+    expect(gaps.filter(({ ms }) => ms >= NO_GAP)).toEqual([]);
+    for (const survivor of fleet.others(owner)) {
+      const inherited = ownedBy(after, survivor).filter((id) => handedOver.includes(id));
+      expect(inherited.length, survivor.nodeId).toBeGreaterThanOrEqual(Math.floor(handedOver.length / 4));
+    }
+    await traffic.flows(ENOUGH);
+    await expectNoneNoticed();
+  }, 60_000);
+
+  it('of one instance after the other, each started again: nobody notices', async () => {
+    const { fleet } = scene;
+    for (const instance of fleet.instances) {
+      const stoppedAt = performance.now();
+      expect(await instance.stop(), instance.nodeId).toEqual({ code: 0, signal: null });
+      const endedAt = performance.now();
+      await traffic.flows(ENOUGH / 2);
+      const flowedAt = performance.now();
+      await instance.start();
+      const startedAt = performance.now();
+      await traffic.flows(ENOUGH / 2);
+      print(
+        `${instance.nodeId}: SIGTERM to end ${Math.round(endedAt - stoppedAt)} ms, flows ${Math.round(flowedAt - endedAt)}, start ${Math.round(startedAt - flowedAt)}, flows ${Math.round(performance.now() - startedAt)}`,
+      );
+    }
+    await untilAllOnline(fleet);
+    await expectNoneNoticed();
+  }, 90_000);
+
+  async function expectNoneNoticed(): Promise<void> {
+    const reports = await expectFaultless(traffic);
+    const count = reports.reduce((sum, { acknowledged }) => sum + acknowledged, 0);
+    print(`${count} messages acknowledged; failures that one retry healed: ${caller.healed.length}`);
+    expect(caller.unhealed).toEqual([]);
+    expect(caller.unknown).toEqual([]);
+    expect(scene.wills.received).toEqual([]);
+    expect(scene.log.takeOvers()).toEqual([]);
+  }
+});

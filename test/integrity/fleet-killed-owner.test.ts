@@ -1,0 +1,76 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectFaultless } from '../helpers/expect-faultless.ts';
+import { FAIL_OVER_MS } from '../helpers/fleet.ts';
+import {
+  connectedSince,
+  declareMany,
+  loads,
+  ownedBy,
+  ownerOf,
+  type Scene,
+  startScene,
+  untilAllOnline,
+} from '../helpers/fleet-scene.ts';
+import { startStandalone } from '../helpers/fleet-stores.ts';
+import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import { print, printTimes } from '../helpers/measured.ts';
+
+/** Beside the one with the traffic. */
+const CONNECTIONS = 23;
+/** Messages that go each way before something breaks, and after. */
+const ENOUGH = 100;
+
+describe('an owner that is killed (kill -9) while messages flow in both directions', () => {
+  let scene: Scene;
+  let traffic: Traffic;
+  beforeEach(async () => {
+    scene = await startScene({ startStore: startStandalone });
+    await declareMany(scene.fleet, 'idle', CONNECTIONS);
+    traffic = await startTraffic(scene.broker, scene.fleet, { rest: 20, withKeys: true, consumes: true });
+    await traffic.flows(ENOUGH);
+  });
+  afterEach(async () => {
+    await traffic?.stop();
+    await scene?.stop();
+  });
+
+  it('has its Connections online at the others within the lease time and 5 s, and nothing acknowledged is lost', async () => {
+    const { fleet, log } = scene;
+    const before = await untilAllOnline(fleet);
+    const owner = await ownerOf(scene, 'keeper');
+    const orphans = ownedBy(before, owner);
+    const killedAt = performance.now();
+    await owner.kill();
+    printTimes('killed until online elsewhere', await connectedSince(log, orphans, killedAt, FAIL_OVER_MS));
+
+    const after = await untilAllOnline(fleet);
+    print(`owners before: ${JSON.stringify(loads(before))}, after: ${JSON.stringify(loads(after))}`);
+    expect(ownedBy(after, owner)).toEqual([]);
+    for (const survivor of fleet.others(owner)) {
+      const inherited = ownedBy(after, survivor).filter((id) => orphans.includes(id));
+      expect(inherited.length, survivor.nodeId).toBeGreaterThanOrEqual(Math.floor(orphans.length / 4));
+      const kept = ownedBy(before, survivor);
+      expect(ownedBy(after, survivor), survivor.nodeId).toEqual(expect.arrayContaining(kept));
+    }
+    await traffic.flows(ENOUGH);
+    await expectFaultless(traffic);
+    for (const id of before.keys()) expect(log.of(id, 'connected').length, id).toBe(orphans.includes(id) ? 2 : 1);
+    expect(log.takeOvers()).toEqual([]);
+  }, 60_000);
+
+  it('and started again at once: each Connection comes back once, here or there', async () => {
+    const { fleet, log } = scene;
+    const before = await untilAllOnline(fleet);
+    const owner = await ownerOf(scene, 'keeper');
+    const orphans = ownedBy(before, owner);
+    const killedAt = performance.now();
+    await owner.kill();
+    const [times] = await Promise.all([connectedSince(log, orphans, killedAt, FAIL_OVER_MS), owner.start()]);
+    printTimes('killed and started again until online', times);
+    await untilAllOnline(fleet);
+    await traffic.flows(ENOUGH);
+    await expectFaultless(traffic);
+    expect(log.takeOvers()).toEqual([]);
+    expect((await owner.request('GET', '/v1/connections/keeper')).status).toBe(200);
+  }, 60_000);
+});
