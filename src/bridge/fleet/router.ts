@@ -43,10 +43,12 @@ const ROUTED: ReadonlySet<string> = new Set<keyof Routed>([
 
 /** Longer than any request waits for a broker: three connect time-outs of 120 s. */
 const PATIENCE_MS = 370_000;
-/** What an owner needs beyond the time that a publish may take. */
-const GRACE_MS = 3_000;
-/** How long an owner is looked for while the lease is on its way from one instance to another. */
-const SEARCH_MS = 5_000;
+const TIMES = {
+  /** What an owner needs beyond the time that a publish may take, in milliseconds. */
+  graceMs: 3_000,
+  /** How long an owner is looked for while the lease is on its way from one instance to another. */
+  searchMs: 5_000,
+};
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 500;
 
@@ -56,6 +58,8 @@ export interface RouterOptions {
   courier: Pick<Courier, 'call'>;
   directory: Directory;
   fleet: Pick<Fleet, 'placeElsewhere'>;
+  /** Others than those of `TIMES`. */
+  times?: Partial<typeof TIMES>;
 }
 
 /**
@@ -64,11 +68,13 @@ export interface RouterOptions {
  */
 export class Router implements Routed {
   readonly #options: RouterOptions;
+  readonly #times: typeof TIMES;
   /** Why nothing is done here any more. */
   #closed: Problem | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#times = { ...TIMES, ...options.times };
   }
 
   /** This instance takes nothing any more; what others own is still asked of them. */
@@ -124,7 +130,7 @@ export class Router implements Routed {
   ): Promise<KeptAnswer> {
     const searching = new Stopwatch();
     const how = {
-      withinMs: timeOf(request),
+      withinMs: timeOf(request) + this.#times.graceMs,
       unanswered: unknownOutcome,
       otherwise: () => (method === 'publishPooledKept' ? this.#options.fleet.placeElsewhere() : null),
       searching,
@@ -132,7 +138,7 @@ export class Router implements Routed {
     for (let attempt = 0; ; attempt += 1) {
       const answer = await this.#route<KeptAnswer>(id, method, args, how);
       const isDone = !('results' in answer && answer.results.some((result) => isForAnother(id, result)));
-      if (isDone || request.idempotencyKey === null || searching.elapsedMs >= SEARCH_MS) return answer;
+      if (isDone || request.idempotencyKey === null || searching.elapsedMs >= this.#times.searchMs) return answer;
       this.#forget(id);
       await pause(pauseMs(attempt));
     }
@@ -149,14 +155,14 @@ export class Router implements Routed {
     let left = requests;
     const searching = new Stopwatch();
     for (let attempt = 0; ; attempt += 1) {
-      const withinMs = Math.max(...left.map(({ timeoutMs }) => timeoutMs)) + GRACE_MS;
+      const withinMs = Math.max(...left.map(({ timeoutMs }) => timeoutMs)) + this.#times.graceMs;
       const how = { withinMs, unanswered: unknownOutcome, searching };
       const answers = await this.#route<PublishResult[]>(id, method, argsOf(left), how);
       const first = answers.findIndex((answer) => isForAnother(id, answer));
       const from = first < 0 ? answers.length : first;
       results.push(...answers.slice(0, from));
       if (from === answers.length) return results;
-      if (searching.elapsedMs >= SEARCH_MS) return [...results, ...answers.slice(from)];
+      if (searching.elapsedMs >= this.#times.searchMs) return [...results, ...answers.slice(from)];
       // They came back in their order, so that none overtakes another.
       const rest = answers.slice(from);
       if (!rest.every((answer) => isForAnother(id, answer))) return [...results, ...rest];
@@ -198,7 +204,7 @@ export class Router implements Routed {
         if (error instanceof Unanswered) throw unanswered(error);
         if (!isForAnother(id, error) || error === this.#closed) throw error;
         this.#forget(id);
-        if (searching.elapsedMs >= SEARCH_MS) throw error instanceof Unreachable ? notOwner() : error;
+        if (searching.elapsedMs >= this.#times.searchMs) throw error instanceof Unreachable ? notOwner() : error;
         await pause(pauseMs(attempt));
       }
     }
@@ -241,7 +247,7 @@ function unknownOutcome(): Problem {
 }
 
 function timeOf({ items }: KeptRequest): number {
-  return Math.max(0, ...items.map((item) => (item instanceof Problem ? 0 : item.timeoutMs))) + GRACE_MS;
+  return Math.max(0, ...items.map((item) => (item instanceof Problem ? 0 : item.timeoutMs)));
 }
 
 /** With jitter: what waits for the same hand-over must not ask all at once. */
