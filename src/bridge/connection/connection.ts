@@ -80,6 +80,8 @@ export class Connection {
   /** Since a caller used it last, if one did. */
   readonly #unused = new Stopwatch();
   #wasUsed = false;
+  /** Whether the owner before had left nothing under way. */
+  #wasAtRest = false;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
@@ -274,14 +276,16 @@ export class Connection {
     const parked = await this.#network.exclusively(async () => {
       if (!this.isParkable || this.#finished !== null) return false;
       await this.#network.end();
+      // It was used meanwhile.
+      if (!this.#outbound.isIdle || !this.#outbox.isIdle) return false;
       this.#wayBack.cancel();
       this.#session.setState('parked', PARKED);
       await this.#session.save();
       await this.#release();
       return true;
     });
-    // What was asked for meanwhile found it attached still.
-    if (!this.#outbound.isIdle) this.#attachForCaller();
+    // Whoever did that may have found it attached still.
+    if (!this.#outbound.isIdle || !this.#outbox.isIdle) this.#attachForCaller();
     return parked;
   }
 
@@ -384,7 +388,7 @@ export class Connection {
   /** Has the store know that it is to be attached, also after a restart. */
   async want(): Promise<void> {
     const { wanted, state } = this.#session.status;
-    if (wanted && state !== 'parked') return;
+    if (wanted && state !== 'parked' && this.#session.isStored) return;
     this.#session.set({ wanted: true });
     if (state === 'parked') this.#session.setState('connecting', null);
     await this.#session.save();
@@ -474,9 +478,10 @@ export class Connection {
     return idle && state === 'online' && !this.#network.isBeingMade;
   }
 
-  /** Whether it is a publisher on which nothing is under way: as far as the store knows, too. */
+  /** Whether it is a publisher on which nothing is under way, whoever began it. */
   get #isAtRest(): boolean {
-    return this.isPublisher && this.#outbound.isComplete && this.#outbound.isIdle && this.#outbox.isIdle;
+    const isKnown = this.#wasAtRest || this.#outbound.isComplete;
+    return this.isPublisher && isKnown && this.#outbound.isIdle && this.#outbox.isIdle;
   }
 
   /** Whether it may be attached without being asked to. */
@@ -548,6 +553,7 @@ export class Connection {
     // It was lent, and another had it meanwhile: the broker has closed the socket, or will.
     if (this.#network.exists) this.#network.abandon();
     this.#parameters = this.#deps.readParameters(record);
+    this.#wasAtRest = !this.#session.isStored || this.#session.status.state === 'parked';
     this.#outbound.forgetFlights();
   }
 

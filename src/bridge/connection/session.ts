@@ -29,6 +29,8 @@ export class Session {
   #status: SessionStatus = initialStatus(Date.now());
   #table = new SubscriptionTable([]);
   #removing = false;
+  /** Whether the store has the status of some time. */
+  #isStored = false;
 
   constructor(key: Key, dependencies: SessionDependencies) {
     this.#key = key;
@@ -52,6 +54,10 @@ export class Session {
     return this.#table;
   }
 
+  get isStored(): boolean {
+    return this.#isStored;
+  }
+
   /** Whether the broker keeps, or kept, the session when the network connection ends. */
   get outlivesConnection(): boolean {
     return this.#generation > 0 && this.#status.sessionExpiry !== 0;
@@ -73,6 +79,7 @@ export class Session {
   /** Reads what the store knows. An owner that was online before is not any more. */
   async load(): Promise<void> {
     const record = await this.#deps.store.inbound.loadSession(this.#key);
+    this.#isStored = record !== null;
     this.#generation = record?.generation ?? 0;
     this.#status = readStatus(record, this.#status.since);
     this.#table = new SubscriptionTable(this.#status.granted);
@@ -155,6 +162,7 @@ export class Session {
     this.#table.reset();
     this.#status.granted = [];
     this.#generation = await this.#deps.store.inbound.beginGeneration(this.fence(), { ...this.#status });
+    this.#isStored = true;
   }
 
   setState(state: ConnectionState, reason: StateReason | null): void {
@@ -174,5 +182,6 @@ export class Session {
     if (this.#lease === null) return;
     this.#status.granted = this.#table.granted;
     await this.#deps.store.inbound.saveStatus(this.#lease, { ...this.#status });
+    this.#isStored = true;
   }
 }
