@@ -4,6 +4,7 @@ import {
   declareMany,
   parameters,
   pathOf,
+  SCENE_WITHIN,
   type Scene,
   startScene,
   type View,
@@ -23,6 +24,8 @@ const POOL_MAX = 2;
 const CONNECTIONS = 20;
 /** Seconds between two drains of a parked Connection. */
 const DRAIN_INTERVAL = 2;
+/** Milliseconds for all of them to have been drained, with a drain interval of 2 s. */
+const DRAINED_WITHIN = 10_000;
 /** Attached at the same time beside those of the pools: one that each instance drains, or attaches for a request. */
 const MARGIN = INSTANCES;
 /** Published to each Connection. */
@@ -40,7 +43,7 @@ describe(`${CONNECTIONS} persistent Connections where ${INSTANCES} instances hav
       drainInterval: DRAIN_INTERVAL,
       subscriptions: [1, 2].map((qos) => ({ filter: `${id}/in/${qos}`, qos })),
     }));
-  });
+  }, SCENE_WITHIN);
   afterAll(() => scene?.stop());
 
   const isOurs = (id: string) => ids.includes(id);
@@ -57,8 +60,7 @@ describe(`${CONNECTIONS} persistent Connections where ${INSTANCES} instances hav
     print(`attached at the same time: ${most} at most`);
     expect(most).toBeLessThanOrEqual(INSTANCES * POOL_MAX + MARGIN);
     expect(scene.wills.received).toEqual([]);
-    for (const { owner, generation } of await parked())
-      expect({ owner, generation }).toEqual({ owner: null, generation: 1 });
+    for (const { generation } of await parked()) expect(generation).toBe(1);
   }, 60_000);
 
   it('all get what is published to them: the keeper drains them', async () => {
@@ -74,7 +76,10 @@ describe(`${CONNECTIONS} persistent Connections where ${INSTANCES} instances hav
     }
     publisher.close();
     const depth = async () => [...(await views(scene.fleet)).values()].reduce((sum, { queue }) => sum + queue.depth, 0);
-    await until(async () => (await depth()) >= flows.length * MESSAGES, { what: 'all are queued', within: 30_000 });
+    await until(async () => (await depth()) >= flows.length * MESSAGES, {
+      what: 'all are queued',
+      within: DRAINED_WITHIN,
+    });
     printTimes('published until all were queued', [performance.now() - publishedAt]);
     for (const id of ids) {
       const { messages } = await readToTheEnd(scene.fleet, pathOf(id));

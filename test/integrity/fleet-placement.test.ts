@@ -6,6 +6,7 @@ import {
   ownedBy,
   parameters,
   pathOf,
+  SCENE_WITHIN,
   type Scene,
   startScene,
   story,
@@ -22,8 +23,8 @@ import { until } from '../helpers/until.ts';
 const CONNECTIONS = 30;
 /** Milliseconds for a new instance to be given its part. */
 const REBALANCED = 30_000;
-/** How many may be on their way at the same time: it is gentle. */
-const ON_THEIR_WAY = 5;
+/** How many may be on their way at the same time: gentle is a few, and not all that are to move. */
+const ON_THEIR_WAY = CONNECTIONS / 3;
 /** Milliseconds. */
 const PUBLISHES_EVERY = 50;
 
@@ -35,7 +36,7 @@ describe('placement', () => {
   let ids: string[];
   beforeAll(async () => {
     scene = await startScene({ startStore: startStandalone });
-  });
+  }, SCENE_WITHIN);
   afterAll(() => scene?.stop());
 
   it('Connections that are all opened at one instance are spread over the three', async () => {
