@@ -25,6 +25,8 @@ import { until } from '../helpers/until.ts';
 const CONNECTIONS = 8;
 /** Messages that go each way before something breaks, and after. */
 const ENOUGH = 50;
+/** Milliseconds that a Connection may wait by then before it tries again: each failure doubled its pause. */
+const BACKED_OFF = 30_000;
 
 describe('an instance that is cut off while messages flow in both directions', () => {
   let scene: Scene;
@@ -70,7 +72,8 @@ describe('an instance that is cut off while messages flow in both directions', (
       await until(async () => (await owner.request('GET', '/readyz')).status === 200, { what: 'it is ready again' });
       printTimes('mended until ready', [performance.now() - mendedAt]);
       const json = { topic: 'elsewhere', payload: 'x', qos: 2 };
-      expect((await owner.request('POST', `${path}/publish`, { json })).status).toBe(200);
+      const published = await owner.request('POST', `${path}/publish`, { json });
+      expect(published.status, published.text).toBe(200);
       await traffic.flows(ENOUGH);
       await untilAllOnline(fleet);
       await expectFaultless(traffic);
@@ -96,7 +99,7 @@ describe('an instance that is cut off while messages flow in both directions', (
 
     const mendedAt = performance.now();
     scene.wiresOf(owner).broker.mend();
-    printTimes('mended until online', await connectedSince(log, owned, mendedAt, 10_000));
+    printTimes('mended until online', await connectedSince(log, owned, mendedAt, BACKED_OFF));
     expect(ownedBy(await untilAllOnline(fleet), owner)).toEqual(expect.arrayContaining(owned));
     await traffic.flows(ENOUGH);
     await expectFaultless(traffic);
