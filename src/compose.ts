@@ -4,6 +4,7 @@ import tls from 'node:tls';
 import { createBridge } from './bridge/bridge.ts';
 import type { BridgeDependencies, BrokerProfile, Log } from './bridge/dependencies.ts';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
+import { createFrameBox } from './bridge/fleet/frame-box.ts';
 import { createLateBridge, type OpenBridge } from './bridge/late-bridge.ts';
 import type { Store } from './bridge/ports.ts';
 import { createSecretBox } from './bridge/secret-box.ts';
@@ -42,7 +43,7 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
   const file = config.store.kind === 'sqlite' ? await openStore(config, log) : null;
   let devBroker: DevBroker | null = null;
   try {
-    const secretBox = createSecretBox(config.secretKeys ?? [keyBesideStore(config, log)]);
+    const secretKeys = config.secretKeys ?? [keyBesideStore(config, log)];
     requireQuic(config);
     devBroker = await startBroker(config, log);
     const brokers = profiles(config, devBroker);
@@ -52,7 +53,8 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
     const { nodeId, leaseTtlMs, poolMax, maxPayload } = config;
     const dependencies = {
       brokers,
-      secretBox,
+      secretBox: createSecretBox(secretKeys),
+      frameBox: createFrameBox(secretKeys),
       validate,
       isUrlAllowed: (url: string) =>
         isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),

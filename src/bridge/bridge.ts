@@ -2,7 +2,7 @@ import { Problem } from '../errors/problem.ts';
 import { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import { Documents } from './documents.ts';
-import type { Bridge, PublishRequest, PublishResult } from './facade.ts';
+import type { Bridge } from './facade.ts';
 import { Instance } from './fleet/instance.ts';
 import { Keeper } from './keeper.ts';
 import { Dialer } from './link/dial.ts';
@@ -10,8 +10,10 @@ import { problemOf } from './link/link-problems.ts';
 import { Messages } from './messages.ts';
 import { PerBroker } from './per-broker.ts';
 import { Pool } from './pool.ts';
-import { PooledClient } from './pooled-client.ts';
 import { KeptPublishes } from './publications/kept-publishes.ts';
+import { publishAll } from './publish-all.ts';
+import { Publishers } from './publishers/publishers.ts';
+import { SlotRecords } from './publishers/slot-records.ts';
 import { readiness } from './readiness.ts';
 import { Records } from './records.ts';
 import { Removals } from './removals.ts';
@@ -27,16 +29,18 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const { store, brokers, maxPayload } = dependencies;
   const documents = new Documents(dependencies.secretBox);
   const dialer = new Dialer(dependencies.isUrlAllowed);
-  const pool = new Pool(dependencies, documents, dialer);
+  const slots = new SlotRecords(store.connections, documents);
+  const fallBack: SlotRecords['fallBack'] = (slot, error) => slots.fallBack(slot, error);
+  const pool = new Pool({ ...dependencies, fallBack }, documents, dialer);
   const views = new Views(dependencies, documents, pool);
   const removals = new Removals(dependencies, pool);
   const records = new Records(store.connections, documents, pool, dependencies.log);
   const subscriptions = new Subscriptions(records, documents, pool, views);
   const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
-  const keptPublishes = new KeptPublishes(dependencies, connections);
+  const keptPublishes = new KeptPublishes(dependencies);
   const messages = new Messages(store, views);
   const keeper = new Keeper(dependencies, pool, removals);
-  const publishers = new PerBroker(brokers, (profile) => new PooledClient(profile, dialer));
+  const publishers = new Publishers({ brokers, pool, records: slots, keptPublishes });
   const readers = new PerBroker(brokers, (profile) => new RetainedReader(profile, dialer, maxPayload));
 
   const local: Bridge = {
@@ -48,16 +52,11 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     deleteConnection: (id, how) => connections.remove(id, how),
     attachConnection: (id) => connections.attach(id),
     detachConnection: (id, how) => connections.detach(id, how),
-    publish: async (id, requests) => {
-      const connection = await connections.live(id);
-      return settleAll(requests, ({ message, timeoutMs }) => connection.publish(message, timeoutMs));
-    },
-    publishKept: (id, request) => keptPublishes.publish(id, request),
+    publish: async (id, requests) => publishAll(await connections.live(id), requests),
+    publishKept: async (id, request) => keptPublishes.publish(await connections.live(id), request),
     getPublication: (publishId) => keptPublishes.find(publishId),
-    publishPooled: async (broker, requests) => {
-      const publisher = publishers.get(broker);
-      return settleAll(requests, ({ message, timeoutMs }) => publisher.publish(message, timeoutMs));
-    },
+    publishPooled: (broker, requests) => publishers.publish(broker, requests),
+    publishPooledKept: (broker, request) => publishers.publishKept(broker, request),
     readMessages: async (id, request) => messages.read(await records.require(id), request),
     acknowledgeMessages: async (id, request) => ({
       removed: await messages.acknowledge(await records.require(id), request),
@@ -67,7 +66,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     removeSubscription: (id, filter) => subscriptions.remove(id, filter),
     retainedMessage: async (broker, topic) => readers.get(broker).one(topic, RETAINED_TIMEOUT_MS),
     retainedMessages: async (broker, request) => readers.get(broker).page(request),
-    readiness: async () => readiness(store, publishers),
+    readiness: async () => readiness(store, readers),
     start: async () => {
       pool.start();
       const { hasPredecessor } = await instance.start();
@@ -79,23 +78,15 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     stop: async () => {
       keeper.stop();
       removals.stop();
-      const clients = [...publishers.made, ...readers.made];
       const why = new Problem('shutting-down', { retryAfter: 5 });
-      await Promise.all([instance.giveUpAll(why), ...clients.map((client) => client.stop())]);
+      publishers.stop(why);
+      await Promise.all([instance.giveUpAll(why), ...[...readers.made].map((reader) => reader.stop())]);
       pool.stop();
       await instance.stop();
     },
   };
   const instance = new Instance({ dependencies, local, pool, keeper });
   return withStoreProblems({ ...local, ...instance.routed });
-}
-
-/** Publishes in order; what became of each is in the results, in the same order. */
-function settleAll(
-  requests: readonly PublishRequest[],
-  publish: (request: PublishRequest) => ReturnType<PooledClient['publish']>,
-): Promise<PublishResult[]> {
-  return Promise.all(requests.map((request) => publish(request).catch(problemOf)));
 }
 
 /** Wherever the store fails under a request, the caller learns the same; a start tells its failure as it is. */

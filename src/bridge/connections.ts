@@ -1,4 +1,5 @@
 import { Problem } from '../errors/problem.ts';
+import { isReservedId } from '../schemas/common.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { mergePatch } from '../schemas/connection-patch.ts';
 import type { ConnectionView } from '../schemas/connection-view.ts';
@@ -50,9 +51,9 @@ export class Connections {
     this.#removals = removals;
   }
 
-  /** The live Connection of an id. */
+  /** The live Connection of a caller's id. */
   async live(id: string): Promise<Connection> {
-    const owned = this.#pool.owned(id);
+    const owned = isReservedId(id) ? undefined : this.#pool.owned(id);
     if (owned !== undefined) return owned;
     const connection = await this.#pool.obtain(await this.#records.require(id));
     await connection.refresh();
@@ -124,7 +125,7 @@ export class Connections {
       for (const record of page) {
         if (found.length === request.limit) return { connections: found, next: after };
         after = record.id;
-        if (record.deleting || record.provisional) continue;
+        if (record.deleting || record.provisional || isReservedId(record.id)) continue;
         if (request.state !== null && (await this.#views.liveness(record)).state !== request.state) continue;
         found.push(await this.#views.connection(record));
       }

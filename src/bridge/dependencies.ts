@@ -1,4 +1,5 @@
 import type { ValidatedConnection } from './facade.ts';
+import type { FrameBox } from './fleet/frame-box.ts';
 import type { Holder, Store } from './ports.ts';
 
 /** An operator-named broker: where it is and how to authenticate. It holds no ClientID, Will or subscriptions. */
@@ -42,6 +43,7 @@ export interface BridgeDependencies {
   store: Store;
   brokers: ReadonlyMap<string, BrokerProfile>;
   secretBox: SecretBox;
+  frameBox: FrameBox;
   /**
    * Validates a whole Connection document; throws a `Problem` that names every fault. One that is `stored` has been
    * validated before: what is slow to judge is not judged again.

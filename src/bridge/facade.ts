@@ -120,7 +120,9 @@ export interface Bridge {
   publish(id: string, requests: readonly PublishRequest[]): Promise<PublishResult[]>;
   publishKept(id: string, request: KeptRequest): Promise<KeptAnswer>;
   getPublication(publishId: string): Promise<PublicationView>;
+  /** Without a Connection: through a publisher of the bridge's own. */
   publishPooled(broker: string, requests: readonly PublishRequest[]): Promise<PublishResult[]>;
+  publishPooledKept(broker: string, request: KeptRequest): Promise<KeptAnswer>;
 
   readMessages(id: string, request: ReadRequest): Promise<ReadPage>;
   acknowledgeMessages(id: string, request: { through: string; filter: string | null }): Promise<{ removed: number }>;

@@ -134,8 +134,9 @@ export class Keeper {
     else await schedule.set([{ key, inMs: PROVISIONAL_MS }]);
   }
 
-  /** What is to stay attached goes on by itself from here; the rest is drained, and parked again. */
+  /** What is to stay attached goes on by itself from here, and so does a publisher; the rest is drained, and parked again. */
   async #bringBack(connection: Connection): Promise<void> {
+    if (connection.isPublisher) return connection.settle();
     const stays = connection.parameters.hold === 'always' && (this.#pool.room > 0 || !connection.isLasting);
     if (stays && connection.status.state !== 'parked') return connection.settle();
     try {

@@ -25,13 +25,16 @@ export class PerBroker<Client> {
   get(broker: string): Client {
     const known = this.#clients.get(broker);
     if (known !== undefined) return known;
-    const profile = this.#brokers.get(broker);
-    if (profile === undefined) {
-      const detail = `There is no broker profile ${JSON.stringify(broker)}`;
-      throw new Problem('invalid-request', { detail, errors: [{ pointer: '?broker', detail }] });
-    }
-    const client = this.#make(profile);
+    const client = this.#make(requireProfile(this.#brokers, broker));
     this.#clients.set(broker, client);
     return client;
   }
+}
+
+/** Throws `invalid-request` when there is no such profile. */
+export function requireProfile(brokers: ReadonlyMap<string, BrokerProfile>, broker: string): BrokerProfile {
+  const profile = brokers.get(broker);
+  if (profile !== undefined) return profile;
+  const detail = `There is no broker profile ${JSON.stringify(broker)}`;
+  throw new Problem('invalid-request', { detail, errors: [{ pointer: '?broker', detail }] });
 }

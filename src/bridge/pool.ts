@@ -14,6 +14,8 @@ const ATTACHING_AT_ONCE = 100;
 const TIDYING_INTERVAL_MS = 1_000;
 /** How long a Connection that is attached on demand stays so for the next request, in milliseconds. */
 const LINGER_MS = 5_000;
+/** How long a publisher keeps a network connection that nobody uses. */
+const PUBLISHER_LINGER_MS = 600_000;
 /** How long one that does nothing is remembered: who has obtained it uses it at once. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
@@ -25,7 +27,11 @@ export class Pool {
   readonly #renewals: Renewals;
   #tidying: NodeJS.Timeout | undefined;
 
-  constructor(dependencies: BridgeDependencies, documents: Documents, dialer: Dialer) {
+  constructor(
+    dependencies: BridgeDependencies & Pick<ConnectionDependencies, 'fallBack'>,
+    documents: Documents,
+    dialer: Dialer,
+  ) {
     const { store, log, leaseTtlMs } = dependencies;
     const clock = new LeaseClock(leaseTtlMs);
     this.#deps = {
@@ -121,9 +127,16 @@ export class Pool {
   async #tidy(): Promise<void> {
     for (const connection of this.#connections.values()) {
       if (connection.isDormant && connection.idleMs > FORGOTTEN_AFTER_MS) connection.retire(notOwner());
-      else if (connection.parameters.hold === 'onDemand' && connection.idleMs > LINGER_MS && connection.isParkable) {
+      else if (connection.idleMs > lingerMs(connection) && connection.isParkable) {
         connection.park().catch((err) => this.#deps.log.warn({ err, key: connection.key }, 'parking failed'));
       }
     }
   }
+}
+
+/** How long a Connection stays attached that nobody uses: one that is held always, for ever. */
+function lingerMs({ isPublisher, wasUsed, parameters }: Connection): number {
+  // One that was taken to finish what another instance began is given back as soon as that is done.
+  if (isPublisher) return wasUsed ? PUBLISHER_LINGER_MS : 0;
+  return parameters.hold === 'onDemand' ? LINGER_MS : Number.POSITIVE_INFINITY;
 }

@@ -274,11 +274,16 @@ export interface NewPublication
   readonly retentionMs: number;
 }
 
-/** What may wait in the outbox of a Connection. */
-export interface OutboxLimits {
-  readonly maxMessages: number;
-  /** Of the messages as the store keeps them. */
-  readonly maxBytes: number;
+/** What a Connection may have of publications. */
+export interface PublicationLimits {
+  /** Messages that wait in its outbox. */
+  readonly outboxMessages: number;
+  /** Of these messages as the store keeps them. */
+  readonly outboxBytes: number;
+  /** Publications that are kept, until they expire. */
+  readonly publications: number;
+  /** Of what is kept of them apart from messages; an outcome that is not known yet counts with what it may take. */
+  readonly publicationBytes: number;
 }
 
 export interface OutboxEntry {
@@ -290,13 +295,16 @@ export interface OutboxEntry {
   readonly ageMs: number;
 }
 
+export type BeginResult = 'begun' | 'outbox-full' | 'full' | Publication;
+
 /** Publishes that outlive their request: those with an Idempotency-Key, and those that were queued. */
 export interface Publications {
   /**
-   * Records a publication, with its messages in the outbox when it is queued. `full`: the outbox has no room for them
-   * all. Where the key has one with the same `idempotencyKey`, that one is answered, and nothing is changed.
+   * Records a publication, with its messages in the outbox when it is queued. `outbox-full`: the outbox has no room for
+   * them all; `full`: too many publications are kept, those that expired not counted. Where the key has one with the
+   * same `idempotencyKey`, that one is answered, and nothing is changed.
    */
-  begin(fence: Fence, publication: NewPublication, limits: OutboxLimits): Promise<'begun' | 'full' | Publication>;
+  begin(fence: Fence, publication: NewPublication, limits: PublicationLimits): Promise<BeginResult>;
   /** One that has not expired. */
   find(key: Key, by: { readonly id: string } | { readonly idempotencyKey: string }): Promise<Publication | null>;
   /** What is `open` in the outbox after a position, in the order in which it was queued. A page may end early. */
@@ -310,6 +318,8 @@ export interface OutboundExchange {
   readonly packetId: number;
   /** `publish`: PUBLISH may have been sent; `release`: PUBREC came, only PUBREL may be sent. */
   readonly stage: 'publish' | 'release';
+  /** PUBREC's, which tells whether anybody subscribes; 0 before it came. */
+  readonly reasonCode: number;
   /** The PUBLISH packet as it goes on the wire. */
   readonly packet: Uint8Array;
   /** Whose exchange it is, if its outcome is kept. */
@@ -322,12 +332,15 @@ export interface NewExchange {
   readonly item?: PublicationItem | null;
 }
 
+/** What PUBREC said. */
+export type Receipt = Pick<OutboundExchange, 'packetId' | 'reasonCode'>;
+
 /** Whatever happens to an exchange happens to the item that it belongs to, in the same commit. */
 export interface Exchanges {
   /** Recorded before PUBLISH is sent; replaces a finished exchange of the same identifier. `open` items are `exchanged`. */
   begin(fence: Fence, generation: number, exchanges: readonly NewExchange[]): Promise<void>;
   /** Recorded before PUBREL is sent. */
-  release(fence: Fence, generation: number, packetIds: readonly number[]): Promise<void>;
+  release(fence: Fence, generation: number, receipts: readonly Receipt[]): Promise<void>;
   /**
    * After PUBCOMP, or a PUBREC that refuses; the settlements are those of their items. A null outcome makes an item
    * that is `exchanged` `open` again; any other counts, also where the item was `lost` meanwhile. Idempotent.

@@ -1,7 +1,7 @@
 import type { Readiness } from './facade.ts';
 import type { PerBroker } from './per-broker.ts';
-import type { PooledClient } from './pooled-client.ts';
 import type { Store } from './ports.ts';
+import type { RetainedReader } from './retained.ts';
 import { LATE, within } from './waiting.ts';
 
 const TIMEOUT_MS = 2_000;
@@ -10,12 +10,12 @@ const DEFAULT_BROKER = 'default';
 /** Whether requests can be served: the store answers, and so does the default broker, where there is one. */
 export async function readiness(
   store: Pick<Store, 'ping'>,
-  publishers: PerBroker<Pick<PooledClient, 'link'>>,
+  readers: PerBroker<Pick<RetainedReader, 'link'>>,
 ): Promise<Readiness> {
   const [storeState, broker] = await Promise.all([
     check(store.ping()),
-    publishers.has(DEFAULT_BROKER)
-      ? check(publishers.get(DEFAULT_BROKER).link())
+    readers.has(DEFAULT_BROKER)
+      ? check(readers.get(DEFAULT_BROKER).link())
       : { ok: true, detail: 'no default broker is configured' },
   ]);
   return { ready: storeState.ok && broker.ok, store: storeState, broker };

@@ -1,4 +1,5 @@
 import { Problem } from '../errors/problem.ts';
+import { isReservedId } from '../schemas/common.ts';
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import { changedMembers, changesSubscriptions, needsReattach } from './changes.ts';
 import type { Log } from './dependencies.ts';
@@ -34,9 +35,9 @@ export class Records {
     this.#log = log;
   }
 
-  /** The record of an id; `connection-not-found` when there is none, or only one that is being deleted. */
+  /** The record of a caller's id; `connection-not-found` when there is none, or only one that is being deleted. */
   async require(id: string): Promise<ConnectionRecord> {
-    const record = await this.#store.byId(id);
+    const record = isReservedId(id) ? null : await this.#store.byId(id);
     if (record === null || record.deleting) {
       throw new Problem('connection-not-found', { detail: `There is no Connection with the id ${JSON.stringify(id)}` });
     }

@@ -54,6 +54,11 @@ export class RetainedReader {
     });
   }
 
+  /** The network connection that it reads through; rejects with the problem of making it. */
+  link(): Promise<MqttLink> {
+    return this.#client.link();
+  }
+
   /** The retained message of a topic; null when the broker sent none within the quiet time. */
   async one(topic: string, timeoutMs: number): Promise<IncomingMessage | null> {
     const { messages, complete } = await this.#read(topic, timeoutMs);

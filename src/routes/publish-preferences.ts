@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { Problem } from '../errors/problem.ts';
 import { invalid } from '../schemas/faults.ts';
 
 export const RESPOND_ASYNC = 'respond-async';
@@ -43,29 +41,13 @@ export function readPreferences(headers: IncomingHttpHeaders): Preferences | nul
   return { respondAsync, idempotencyKey: key };
 }
 
-/** Tells bodies apart, however they are spaced. */
-export function fingerprintOf(body: unknown): string {
+/** Tells requests apart by what is JSON in them, however it is spaced, and by bytes that are not. */
+export function fingerprintOf(document: unknown, bytes: Uint8Array = new Uint8Array(0)): string {
   return createHash('sha256')
-    .update(JSON.stringify(body) ?? '')
+    .update(JSON.stringify(document) ?? '')
+    .update('\0')
+    .update(bytes)
     .digest('base64url');
-}
-
-/**
- * For publishes that belong to no Connection: refuses what only the store of one can honour. A caller who asks for it
- * relies on it, and would get duplicates, or a wait, without a word.
- */
-export function refusePreferences(request: FastifyRequest, _reply: unknown, done: (problem?: Problem) => void): void {
-  const { 'idempotency-key': key, prefer } = request.headers;
-  if (key === undefined && prefer === undefined) {
-    done();
-    return;
-  }
-  const asked = [
-    ...(key === undefined ? [] : ['Idempotency-Key']),
-    ...(typeof prefer === 'string' && namesOf(prefer).includes(RESPOND_ASYNC) ? [`Prefer: ${RESPOND_ASYNC}`] : []),
-  ];
-  const detail = `${asked.join(' and ')}: only where a Connection publishes, POST /v1/connections/{id}/publish.`;
-  done(asked.length > 0 ? new Problem('not-available-here', { detail }) : undefined);
 }
 
 /** The names of preferences, without what is quoted in their values. [RFC 7240 §2] */

@@ -1,45 +1,23 @@
 import { z } from 'zod';
-import type { KeptAnswer, KeptRequest, PublishRequest, PublishResult } from '../bridge/facade.ts';
+import type { PublishRequest } from '../bridge/facade.ts';
 import { Problem } from '../errors/problem.ts';
-import type { PublishOutcome } from '../mqtt/message.ts';
 import { byHandler } from '../plugins/validation.ts';
 import { brokerParameter, connectionPath, decodeId } from '../schemas/common.ts';
 import { invalid } from '../schemas/faults.ts';
 import { batchResult, MAX_BATCH, publishBody, publishResult } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
-import { queuedPublish } from '../schemas/publication.ts';
-import {
-  fingerprintOf,
-  type Preferences,
-  preferenceHeaders,
-  RESPOND_ASYNC,
-  readPreferences,
-  refusePreferences,
-} from './publish-preferences.ts';
-import { AT_BROKER, json, ON_CONNECTION, responses, WITH_BODY } from './responses.ts';
+import { answerPublish, KEPT_PROBLEMS, type PublishOrder, publishSuccesses } from './publish-answers.ts';
+import { fingerprintOf, preferenceHeaders, readPreferences } from './publish-preferences.ts';
+import { AT_BROKER, ON_CONNECTION, responses, WITH_BODY } from './responses.ts';
 import { type AddRoutes, TAGS } from './route.ts';
-
-/** Publishes valid messages, in order. */
-type Publish = (requests: readonly PublishRequest[]) => Promise<PublishResult[]>;
-
-interface Answer {
-  status: 200 | 202;
-  body: PublishOutcome | { results: unknown[] };
-}
 
 const poolQuery = z.strictObject({ broker: brokerParameter });
 
-const ACKNOWLEDGED = 'The broker has acknowledged (QoS 1 and 2), or the results of a batch';
-const acknowledgement = z.union([publishResult, batchResult]);
-
-const REPLAYED = { 'idempotency-replayed': '`true`: what the first request with this Idempotency-Key was answered' };
-const QUEUED = {
-  location: 'Where the outcome is, with `Prefer: respond-async`',
-  'preference-applied': '`respond-async`: the messages are queued',
-};
-
-const PUBLISH_PROBLEMS = ['outcome-unknown', 'connection-not-usable', ...WITH_BODY, ...AT_BROKER] as const;
-const KEPT_PROBLEMS = ['still-running', 'idempotency-key-reused'] as const;
+const SUCCESSES = publishSuccesses({
+  description: 'The broker has acknowledged (QoS 1 and 2), or the results of a batch',
+  schema: z.union([publishResult, batchResult]),
+});
+const PUBLISH_PROBLEMS = ['outcome-unknown', ...KEPT_PROBLEMS, ...WITH_BODY, ...AT_BROKER] as const;
 
 export const addPublishRoutes: AddRoutes = (app, { bridge, limits, maxPayload }) => {
   app.route({
@@ -54,36 +32,15 @@ export const addPublishRoutes: AddRoutes = (app, { bridge, limits, maxPayload })
       params: connectionPath,
       headers: preferenceHeaders,
       body: publishBody,
-      response: responses(
-        {
-          200: json(ACKNOWLEDGED, acknowledgement, REPLAYED),
-          202: json(
-            'Handed to a live transport (QoS 0), or durably queued (`Prefer: respond-async`)',
-            z.union([publishResult, queuedPublish]),
-            { ...QUEUED, ...REPLAYED },
-          ),
-        },
-        ...KEPT_PROBLEMS,
-        ...PUBLISH_PROBLEMS,
-        ...ON_CONNECTION,
-      ),
+      response: responses(SUCCESSES, 'connection-not-usable', ...PUBLISH_PROBLEMS, ...ON_CONNECTION),
     },
     validatorCompiler: byHandler('body', 'headers'),
-    handler: async (request, reply) => {
+    handler: (request, reply) => {
       const id = decodeId(request.params.id);
-      const preferences = readPreferences(request.headers);
-      if (preferences === null) {
-        const { status, body } = await answer(request.body, maxPayload, (messages) => bridge.publish(id, messages));
-        return reply.code(status).send(body);
-      }
-      const kept = await bridge.publishKept(id, toKeptRequest(request.body, preferences, maxPayload));
-      if (kept.replayed) reply.header('idempotency-replayed', 'true');
-      if ('publishId' in kept) {
-        reply.header('location', `/v1/publishes/${kept.publishId}`).header('preference-applied', RESPOND_ASYNC);
-        return reply.code(202).send({ publishId: kept.publishId, state: 'pending' });
-      }
-      const { status, body } = answerKept(kept, Array.isArray(request.body));
-      return reply.code(status).send(body);
+      return answerPublish(reply, toOrder(request, maxPayload), {
+        publish: (requests) => bridge.publish(id, requests),
+        publishKept: (kept) => bridge.publishKept(id, kept),
+      });
     },
   });
 
@@ -91,74 +48,35 @@ export const addPublishRoutes: AddRoutes = (app, { bridge, limits, maxPayload })
     method: 'POST',
     url: '/v1/publish',
     bodyLimit: limits.batch,
-    onRequest: refusePreferences,
     schema: {
       operationId: 'publish',
       summary: 'Publish without a Connection of one’s own',
-      description: '`Idempotency-Key` and `Prefer: respond-async` are refused: no Connection would keep the outcome.',
+      description: 'Through a publisher of the bridge’s own at that broker. An Idempotency-Key counts for that broker.',
       tags: TAGS.messages,
       querystring: poolQuery,
+      headers: preferenceHeaders,
       body: publishBody,
-      response: responses(
-        { 200: json(ACKNOWLEDGED, acknowledgement), 202: json('Handed to a live transport (QoS 0)', publishResult) },
-        'overloaded',
-        'not-owner',
-        ...PUBLISH_PROBLEMS,
-      ),
+      response: responses(SUCCESSES, 'overloaded', 'not-owner', ...PUBLISH_PROBLEMS),
     },
-    validatorCompiler: byHandler('body'),
-    handler: async (request, reply) => {
+    validatorCompiler: byHandler('body', 'headers'),
+    handler: (request, reply) => {
       const { broker } = request.query;
-      const { status, body } = await answer(request.body, maxPayload, (messages) =>
-        bridge.publishPooled(broker, messages),
-      );
-      return reply.code(status).send(body);
+      return answerPublish(reply, toOrder(request, maxPayload), {
+        publish: (requests) => bridge.publishPooled(broker, requests),
+        publishKept: (kept) => bridge.publishPooledKept(broker, kept),
+      });
     },
   });
 };
 
-async function answer(body: unknown, maxPayload: number, publish: Publish): Promise<Answer> {
-  if (Array.isArray(body)) return { status: 200, body: { results: await publishBatch(body, maxPayload, publish) } };
-  return answerOne(await publishOne(toRequest(body, maxPayload), publish));
-}
-
-function answerOne(outcome: PublishOutcome): Answer {
-  return { status: outcome.qos === 0 ? 202 : 200, body: outcome };
-}
-
-/** The same answer, of results that may be older than the request. */
-function answerKept(kept: Extract<KeptAnswer, { results: unknown }>, batch: boolean): Answer {
-  return batch ? { status: 200, body: { results: kept.results.map(present) } } : answerOne(only(kept.results));
-}
-
-function toKeptRequest(body: unknown, preferences: Preferences, maxPayload: number): KeptRequest {
+function toOrder(
+  { body, headers }: { body: unknown; headers: Parameters<typeof readPreferences>[0] },
+  maxPayload: number,
+): PublishOrder {
   const batch = Array.isArray(body);
+  const preferences = readPreferences(headers);
   const items = batch ? checkAll(body, maxPayload) : [toRequest(body, maxPayload)];
-  return { ...preferences, batch, items, fingerprint: fingerprintOf(body) };
-}
-
-/** Publishes a single message; throws what became of it when that is a problem. */
-export async function publishOne(request: PublishRequest, publish: Publish): Promise<PublishOutcome> {
-  return only(await publish([request]));
-}
-
-function only([result]: readonly PublishResult[]): PublishOutcome {
-  if (result === undefined) throw new Problem('internal');
-  if (result instanceof Problem) throw result;
-  return result;
-}
-
-/** The valid messages of the batch go to the bridge together; what is invalid has its problem at its place. */
-async function publishBatch(items: unknown[], maxPayload: number, publish: Publish): Promise<unknown[]> {
-  const checked = checkAll(items, maxPayload);
-  const valid = checked.filter((item): item is PublishRequest => !(item instanceof Problem));
-  const published = valid.length === 0 ? [] : await publish(valid);
-  let next = 0;
-  return checked.map((item) => present(item instanceof Problem ? item : published[next++]));
-}
-
-function present(result: PublishResult | undefined): unknown {
-  return result instanceof Problem ? result.toJSON() : result;
+  return { items, batch, preferences, fingerprint: () => fingerprintOf(body) };
 }
 
 function checkAll(items: unknown[], maxPayload: number): (PublishRequest | Problem)[] {

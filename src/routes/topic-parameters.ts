@@ -1,7 +1,7 @@
 /** What the path, the query and the headers of `/v1/topics` say of a message. */
 import { z } from 'zod';
+import type { PublishRequest } from '../bridge/facade.ts';
 import { type Fault, Problem } from '../errors/problem.ts';
-import type { OutgoingMessage } from '../mqtt/message.ts';
 import { isUtf8Text } from '../mqtt/payload.ts';
 import { brokerParameter } from '../schemas/common.ts';
 import { invalid } from '../schemas/faults.ts';
@@ -9,6 +9,7 @@ import { publishProperties } from '../schemas/fields.ts';
 import { publishMessage } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
 import { ownSentence } from '../schemas/sentences.ts';
+import { fingerprintOf, preferenceHeaders } from './publish-preferences.ts';
 
 const PREFIX = '/v1/topics/';
 /** What clients send as Content-Type without knowing what the body is. */
@@ -68,19 +69,19 @@ const HEADER_NAMES: Readonly<Record<string, keyof typeof publishParameters>> = {
 /** A header carries ASCII only, so what may be any text is percent-encoded in one. */
 const PERCENT_ENCODED: ReadonlySet<string> = new Set(['responseTopic', 'contentType', 'broker']);
 
+const parameterHeaders = Object.fromEntries(
+  Object.entries(HEADER_NAMES).map(([header, name]) => [
+    header,
+    z
+      .string()
+      .optional()
+      .describe(`The same as \`${name}\` in the query${encodingNote(name)}.`),
+  ]),
+);
+
 export const publishHeaders = z
-  .looseObject(
-    Object.fromEntries(
-      Object.entries(HEADER_NAMES).map(([header, name]) => [
-        header,
-        z
-          .string()
-          .optional()
-          .describe(`The same as \`${name}\` in the query${encodingNote(name)}.`),
-      ]),
-    ),
-  )
-  .describe('Parameters as headers; the query wins.');
+  .looseObject({ ...parameterHeaders, ...preferenceHeaders.shape })
+  .describe('Parameters as headers; the query wins. And how to be answered.');
 
 function encodingNote(name: string): string {
   if (name === 'userProperty') return ', name and value percent-encoded; may be repeated, or be a list with commas';
@@ -100,8 +101,9 @@ export function topicOf(rawUrl: string, query: object): string {
 
 export interface TopicPublish {
   broker: string;
-  message: OutgoingMessage;
-  timeoutMs: number;
+  request: PublishRequest;
+  /** Of all that makes it another publish: how long the caller waits does not. */
+  fingerprint: () => string;
 }
 
 /** A message to publish, from all that a request says. Throws `invalid-request` with every fault. */
@@ -130,7 +132,12 @@ export function readPublish(
       { pointer: '?payloadFormatIndicator', detail: 'The body is not UTF-8.', reference: 'MQTT 5.0 §3.3.2.3.2' },
     ]);
   }
-  return { broker, message: { ...message, payload: request.body }, timeoutMs: seconds * 1000 };
+  const { payload: _none, ...described } = message;
+  return {
+    broker,
+    request: { message: { ...message, payload: request.body }, timeoutMs: seconds * 1000 },
+    fingerprint: () => fingerprintOf({ broker, ...described }, request.body),
+  };
 }
 
 function meaningfulType(contentType: string | string[] | undefined): string | undefined {

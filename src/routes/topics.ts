@@ -6,9 +6,9 @@ import { type App, inScope } from '../plugins/app.ts';
 import { refuseBreach } from '../plugins/validation.ts';
 import { invalid } from '../schemas/faults.ts';
 import { publishResult } from '../schemas/message.ts';
-import { publishOne } from './publish.ts';
-import { refusePreferences } from './publish-preferences.ts';
-import { AT_BROKER, bytes, empty, json, responses } from './responses.ts';
+import { answerPublish, KEPT_PROBLEMS, publishSuccesses } from './publish-answers.ts';
+import { readPreferences } from './publish-preferences.ts';
+import { AT_BROKER, bytes, empty, responses } from './responses.ts';
 import { type AddRoutes, type RouteDependencies, TAGS } from './route.ts';
 import {
   publishByPath,
@@ -39,10 +39,10 @@ const BY_QUERY = {
 
 const readable = z.looseObject({ 'if-none-match': z.string().optional().describe('ETags that the caller has.') });
 
-const PUBLISHED = {
-  200: json('The broker has acknowledged (QoS 1 and 2)', publishResult),
-  202: json('Handed to a live transport (QoS 0)', publishResult),
-};
+const PUBLISHED = publishSuccesses({
+  description: 'The broker has acknowledged (QoS 1 and 2)',
+  schema: publishResult,
+});
 const BROKER_PROBLEMS = ['not-owner', 'overloaded', 'payload-too-large', ...AT_BROKER] as const;
 
 /** What each method publishes: PUT and DELETE answer once the broker has it, so that a GET after them sees it. */
@@ -121,7 +121,6 @@ function addPublishing(
       method,
       url: way.url,
       bodyLimit: limits.payload,
-      onRequest: refusePreferences,
       schema: {
         operationId: `${operationId}${way.suffix}`,
         summary,
@@ -132,7 +131,7 @@ function addPublishing(
         ...(method === 'DELETE'
           ? {}
           : { consumes: ['*/*'], body: z.any().describe('The payload, byte by byte; its Content-Type is passed on.') }),
-        response: responses(PUBLISHED, 'outcome-unknown', ...BROKER_PROBLEMS),
+        response: responses(PUBLISHED, 'outcome-unknown', ...KEPT_PROBLEMS, ...BROKER_PROBLEMS),
       },
       handler: async (request, reply) => {
         const { query, headers } = request;
@@ -140,12 +139,17 @@ function addPublishing(
         if (method === 'PUT' && body.length === 0) {
           throw invalid([{ pointer: '', detail: 'An empty retained message would clear the topic: use DELETE.' }]);
         }
-        const publish = readPublish(
-          { rawUrl: request.raw.url ?? '', query, headers, body },
-          { retain, defaultQos, maxPayload },
-        );
-        const outcome = await publishOne(publish, (messages) => bridge.publishPooled(publish.broker, messages));
-        return reply.code(outcome.qos === 0 ? 202 : 200).send(outcome);
+        const preferences = readPreferences(headers);
+        const {
+          broker,
+          request: one,
+          fingerprint,
+        } = readPublish({ rawUrl: request.raw.url ?? '', query, headers, body }, { retain, defaultQos, maxPayload });
+        const order = { items: [one], batch: false, preferences, fingerprint };
+        return answerPublish(reply, order, {
+          publish: (requests) => bridge.publishPooled(broker, requests),
+          publishKept: (kept) => bridge.publishPooledKept(broker, kept),
+        });
       },
     });
   }

@@ -5,6 +5,13 @@ import { connack } from './connack.ts';
 /** Bytes of UTF-8 in an `id`: its `~base64url` form then fits into a path of 2048 characters. */
 export const MAX_ID_BYTES = 1024;
 
+/** What the ids of the bridge's own Connections begin with: no caller may use it, or sees one. */
+export const RESERVED_ID_PREFIX = '$bridge/';
+
+export function isReservedId(id: string): boolean {
+  return id.startsWith(RESERVED_ID_PREFIX);
+}
+
 const fault = z
   .object({
     pointer: z.string().describe('JSON pointer into the body, or `?name` for a parameter.'),

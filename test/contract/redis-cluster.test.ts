@@ -140,7 +140,7 @@ describe('a Cluster', () => {
     await lost.kill();
     await expect(store.inbound.append(mine, 1, entries(['x']), ROOMY)).rejects.toThrow(StoreUnavailable);
     expect(await store.inbound.append(other, 1, entries(['x']), ROOMY)).toMatchObject({ stored: 1, dropped: 0 });
-    expect(await store.leases.renew([mine, other], 60_000)).toEqual(new Set());
+    expect(await store.leases.renew([mine, other], 60_000)).toEqual({ renewed: new Set([other.key]), lost: new Set() });
     await expect(store.leases.renew([mine], 60_000)).rejects.toThrow(StoreUnavailable);
     // The shards of the schedule that are elsewhere.
     await expect(store.schedule.take(1_000, 60_000)).resolves.toBeInstanceOf(Array);

@@ -47,11 +47,11 @@ describe('a lease of the release before', () => {
     const before = { key, epoch: '1:nonce' as Epoch };
     expect(await store.leases.acquire(key, holderOf('node-b'), LONG)).toEqual({ heldBy: 'node-a' });
     expect(await store.leases.holder(key)).toBe('node-a');
-    expect(await store.leases.renew([before], LONG)).toEqual(new Set());
+    expect(await store.leases.renew([before], LONG)).toMatchObject({ lost: new Set() });
     const lease = await own(store, key, 'node-a');
     expect(lease.epoch).toMatch(/^2:/);
     expect(await own(store, key, 'node-a')).toEqual(lease);
-    expect(await store.leases.renew([before], LONG)).toEqual(new Set([key]));
+    expect(await store.leases.renew([before], LONG)).toMatchObject({ lost: new Set([key]) });
   });
 
   it('that was given back does not give its epoch to another process', async () => {
@@ -68,13 +68,33 @@ describe('a lease of this release', () => {
     expect(await acquireBefore(lease.key, 'node-b')).toEqual([0, 'node-a']);
     await store.leases.release(lease);
     expect(await acquireBefore(lease.key, 'node-b')).toEqual([1, '2:nonce']);
-    expect(await store.leases.renew([lease], LONG)).toEqual(new Set([lease.key]));
+    expect(await store.leases.renew([lease], LONG)).toMatchObject({ lost: new Set([lease.key]) });
     expect(await store.leases.acquire(lease.key, holderOf('node-a'), LONG)).toEqual({ heldBy: 'node-b' });
   });
 
   it('is given back by the one before where an instance returns to it', async () => {
     const lease = await own(store);
     expect(await acquireBefore(lease.key, 'node-a')).toEqual([1, lease.epoch]);
+  });
+});
+
+describe('an exchange of the release before', () => {
+  it('has no reason code, and inherits none of one that the release before forgot', async () => {
+    const lease = await own(store);
+    const exchanges = keys.of(lease.key, 'exchanges');
+    await server.admin.hset(exchanges, { '5': '1 1 release', '5:packet': 'p', order: 1 });
+    expect(await store.exchanges.load(lease, 1)).toMatchObject([{ packetId: 5, stage: 'release', reasonCode: 0 }]);
+    await store.exchanges.begin(lease, 1, [{ packetId: 6, packet: Buffer.from('p') }]);
+    await store.exchanges.release(lease, 1, [{ packetId: 6, reasonCode: 0x10 }]);
+    // What it reads is as it was; and how it forgets, and begins anew.
+    expect(await server.admin.hget(exchanges, '6')).toBe('1 2 release');
+    await server.admin.hdel(exchanges, '6', '6:packet', '6:item');
+    await server.admin.hset(exchanges, { '6': '1 3 release', '6:packet': 'p', order: 3 });
+    const codes = (await store.exchanges.load(lease, 1)).map(({ packetId, reasonCode }) => [packetId, reasonCode]);
+    expect(codes).toEqual([
+      [5, 0],
+      [6, 0],
+    ]);
   });
 });
 

@@ -7,6 +7,7 @@ import { openSqliteStore, StoreTooNew, storeOn } from '../../src/store/sqlite/in
 import { openDatabase } from '../../src/store/sqlite/open.ts';
 import { MIGRATIONS } from '../../src/store/sqlite/schema.ts';
 import { drain, entries, filled, newMessage, newRecord, numbered, own, positionAt, ROOMY } from './store/fixtures.ts';
+import { UNLIMITED } from './store/publications.ts';
 import { sqlitePlaces } from './store/sqlite-place.ts';
 
 const place = sqlitePlaces();
@@ -73,7 +74,36 @@ describe('the schema', () => {
     await withStore(async (store) => {
       const lease = await own(store, 'a' as Key);
       const [exchange] = await store.exchanges.load(lease, 0);
-      expect(exchange).toMatchObject({ packetId: 9, stage: 'release', item: null });
+      expect(exchange).toMatchObject({ packetId: 9, stage: 'release', reasonCode: 0, item: null });
+    });
+  });
+
+  it('of the second release is brought up to date, and what was kept counts', async () => {
+    mkdirSync(place.folder, { recursive: true });
+    const second = openDatabase(place.path, MIGRATIONS.slice(0, 2));
+    const [now, later] = [Date.now(), Date.now() + 60_000];
+    for (const id of ['p', 'q']) {
+      second.exec(`INSERT INTO publications VALUES ('a', '${id}', '${id}', 'f', 0, 0, ${now}, ${later}, 60000, 0)`);
+      second.exec(`INSERT INTO publication_items VALUES ('a', '${id}', 0, 'done', 'sent')`);
+    }
+    second.close();
+    await withStore(async (store) => {
+      const lease = await own(store, 'a' as Key);
+      expect(await store.publications.find(lease.key, { idempotencyKey: 'q' })).toMatchObject({
+        id: 'q',
+        items: [{ state: 'done', outcome: 'sent' }],
+      });
+      const third = {
+        idempotencyKey: null,
+        fingerprint: 'f',
+        batch: false,
+        queued: false,
+        retentionMs: 60_000,
+        items: [],
+      };
+      const three = { ...UNLIMITED, publications: 3 };
+      expect(await store.publications.begin(lease, { id: 'r', ...third }, three)).toBe('begun');
+      expect(await store.publications.begin(lease, { id: 's', ...third }, three)).toBe('full');
     });
   });
 
@@ -191,8 +221,9 @@ describe('what is gone', () => {
         queued: true,
         retentionMs: 60_000,
       };
-      await store.publications.begin(lease, { ...members, items: [item] }, { maxMessages: 9, maxBytes: 999 });
-      expect(['publications', 'publication_items', 'outbox', 'outboxes'].map(rows)).toEqual([1, 1, 1, 1]);
+      await store.publications.begin(lease, { ...members, items: [item] }, UNLIMITED);
+      const tablesOfIt = ['publications', 'publication_items', 'outbox', 'outboxes', 'kept_publications'];
+      expect(tablesOfIt.map(rows)).toEqual([1, 1, 1, 1, 1]);
       expect(rows('inbound_identifiers')).toBe(3);
       await store.inbound.beginGeneration(lease, {});
       expect(rows('inbound_identifiers')).toBe(0);

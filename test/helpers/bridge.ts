@@ -1,6 +1,7 @@
 import { createBridge } from '../../src/bridge/bridge.ts';
 import type { BrokerProfile, Log } from '../../src/bridge/dependencies.ts';
 import type { Bridge, ReadPage, ValidatedConnection } from '../../src/bridge/facade.ts';
+import { createFrameBox } from '../../src/bridge/fleet/frame-box.ts';
 import type { Store } from '../../src/bridge/ports.ts';
 import { createSecretBox } from '../../src/bridge/secret-box.ts';
 import type { OutgoingMessage, QoS } from '../../src/mqtt/message.ts';
@@ -33,6 +34,7 @@ export async function createTestBridge(options: {
     store,
     brokers: new Map([['default', { urls: [options.url], ...options.profile }]]),
     secretBox: createSecretBox([Buffer.alloc(32, 7)]),
+    frameBox: createFrameBox([Buffer.alloc(32, 7)]),
     validate: valid,
     isUrlAllowed: options.isUrlAllowed ?? (() => false),
     holder: { nodeId: options.nodeId ?? 'test', process: options.nodeId ?? 'test' },

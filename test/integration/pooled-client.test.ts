@@ -2,8 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Dialer } from '../../src/bridge/link/dial.ts';
 import { PooledClient } from '../../src/bridge/pooled-client.ts';
 import type { Problem } from '../../src/errors/problem.ts';
-import { message } from '../helpers/bridge.ts';
-import { type ScriptedBroker, type ScriptedConnection, startScriptedBroker } from '../helpers/scripted-broker.ts';
+import { type ScriptedBroker, startScriptedBroker } from '../helpers/scripted-broker.ts';
 
 describe('a pooled client', () => {
   let broker: ScriptedBroker;
@@ -11,79 +10,60 @@ describe('a pooled client', () => {
 
   beforeEach(async () => {
     broker = await startScriptedBroker();
-    client = new PooledClient({ urls: [broker.url] }, new Dialer(() => false));
+    const inbound = { maxPayload: 1_024, onPublish: () => undefined };
+    client = new PooledClient({ urls: [broker.url] }, new Dialer(() => false), inbound);
   });
   afterEach(async () => {
     await broker.stop();
     await client.stop();
   });
 
-  const publish = (qos: 0 | 1 | 2, timeoutMs = 5_000) => client.publish(message('pool/a', 'x', qos), timeoutMs);
   const problemOf = (outcome: Promise<unknown>) => outcome.catch((problem: Problem) => problem.type);
 
-  async function acknowledge(connection: ScriptedConnection): Promise<void> {
-    const { messageId = 0 } = await connection.next('publish');
-    connection.send({ cmd: 'puback', messageId, reasonCode: 0 });
-  }
-
-  it('connects once for all who ask at the same time', async () => {
-    const outcomes = [publish(1), publish(1), publish(1)];
+  it('connects once for all who ask, with a session that ends with the network connection', async () => {
+    const links = [client.link(), client.link()];
     const connection = await broker.nextConnection();
-    await connection.accept();
-    for (const _ of outcomes) await acknowledge(connection);
-    await Promise.all(outcomes);
+    expect(await connection.accept()).toMatchObject({ clientId: expect.stringMatching(/^\w{22}$/), clean: true });
+    const [first, second] = await Promise.all(links);
+    expect(first).toBe(second);
+    expect(await client.link()).toBe(first);
     expect(broker.connections).toHaveLength(1);
   });
 
-  it('connects again for what was sent and not acknowledged', async () => {
-    const outcome = publish(1);
-    const first = await broker.nextConnection();
-    await first.accept();
-    await first.next('publish');
-    first.drop();
-    const second = await broker.nextConnection();
-    await second.accept();
-    await acknowledge(second);
-    expect(await outcome).toMatchObject({ qos: 1, reasonCode: 0 });
-  });
-
-  it('tries again while somebody waits, one attempt after the other', async () => {
-    const outcomes = [publish(1), publish(1)];
-    (await broker.nextConnection()).drop();
-    outcomes.push(publish(1));
-    (await broker.nextConnection()).drop();
+  it('connects again after a loss, when it is asked', async () => {
+    const first = client.link();
     const connection = await broker.nextConnection();
     await connection.accept();
-    for (const _ of outcomes) await acknowledge(connection);
-    await Promise.all(outcomes);
-    expect(broker.connections).toHaveLength(3);
+    const link = await first;
+    connection.drop();
+    await expect.poll(() => link.alive).toBe(false);
+    const second = client.link();
+    await (await broker.nextConnection()).accept();
+    expect((await second).alive).toBe(true);
   });
 
   it.each([
     [0x84, 'Unsupported Protocol Version'],
     [0x01, "3.1.1's own code"],
-  ])('speaks 3.1.1 where the broker answers CONNACK 0x%s, and takes what waits along', async (reasonCode) => {
-    const outcome = publish(1);
+  ])('speaks 3.1.1 where the broker answers CONNACK 0x%s', async (reasonCode) => {
+    const link = client.link();
     await (await broker.nextConnection()).accept({ reasonCode });
-    const connection = await broker.nextConnection();
-    expect((await connection.accept()).protocolVersion).toBe(4);
-    await acknowledge(connection);
-    expect(await outcome).toMatchObject({ qos: 1, reasonCode: 0 });
+    expect((await (await broker.nextConnection()).accept()).protocolVersion).toBe(4);
+    expect((await link).alive).toBe(true);
   });
 
   it('a broker that refuses: whoever waits is told', async () => {
-    const outcome = problemOf(publish(1));
+    const link = problemOf(client.link());
     await (await broker.nextConnection()).accept({ reasonCode: 0x87 });
-    expect(await outcome).toBe('broker-refused');
+    expect(await link).toBe('broker-refused');
   });
 
   it('gives up at a stop: everybody has an answer, and nothing connects any more', async () => {
-    const waiting = problemOf(publish(1));
+    const waiting = problemOf(client.link());
     const attempt = await broker.nextConnection();
     await client.stop();
     await attempt.closed;
     expect(await waiting).toBe('shutting-down');
-    expect(await problemOf(publish(0))).toBe('shutting-down');
     expect(await problemOf(client.link())).toBe('shutting-down');
     expect(broker.connections).toHaveLength(1);
   });

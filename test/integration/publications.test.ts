@@ -357,6 +357,15 @@ describe('respond-async', () => {
     expect(await done(id)).toMatchObject([{ qos: 1 }]);
   });
 
+  it('the outcomes that are kept have limits: more is refused, and nothing of it is sent', async () => {
+    const connection = await attach();
+    bridge.store.publications.begin = async () => 'full';
+    const full = await keyed(1);
+    expect(full).toMatchObject({ type: 'overloaded', status: 503 });
+    expect(String(full)).toContain('100000 publishes');
+    expect(published(connection)).toEqual([]);
+  });
+
   it('the outbox has limits: more is refused, and nothing of it is queued', async () => {
     await attach();
     await broker.stop();
@@ -365,6 +374,7 @@ describe('respond-async', () => {
     for (let batch = 0; batch < 10; batch += 1) await queue(thousand, 0);
     const full = await publish(request([message('t', 'one more')], { respondAsync: true, idempotencyKey: 'k' }));
     expect(full).toMatchObject({ type: 'overloaded', status: 503 });
+    expect(String(full)).toContain('outbox');
     expect(
       await publish(request([message('t', 'one more')], { respondAsync: true, idempotencyKey: 'k' })),
     ).toBeInstanceOf(Problem);

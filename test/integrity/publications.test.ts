@@ -77,7 +77,7 @@ describe.each(Object.entries(stores))('publishes whose outcome is kept, through 
     for (let left = 20; left > 0; left -= 1) {
       await finish(first.sending, (await first.sending.next('publish')).messageId ?? 0);
     }
-    first['after PUBREC'].send({ cmd: 'pubrec', messageId: identifiers['after PUBREC'], reasonCode: 0 });
+    first['after PUBREC'].send({ cmd: 'pubrec', messageId: identifiers['after PUBREC'], reasonCode: 0x10 });
     await first['after PUBREC'].next('pubrel');
     await finish(first['after PUBCOMP'], identifiers['after PUBCOMP']);
     await bridge.kill();
@@ -108,11 +108,11 @@ describe.each(Object.entries(stores))('publishes whose outcome is kept, through 
     expect(fresh(moment)).toHaveLength(1);
   });
 
-  it('QoS 2, killed between PUBREC and PUBCOMP: the next process only releases', async () => {
+  it('QoS 2, killed between PUBREC and PUBCOMP: the next process only releases, and knows what PUBREC said', async () => {
     const moment = 'after PUBREC';
     await second[moment].next('pubrel');
     second[moment].send({ cmd: 'pubcomp', messageId: identifiers[moment], reasonCode: 0 });
-    await expectReplay(moment, { qos: 2, reasonCode: 0 });
+    await expectReplay(moment, { qos: 2, reasonCode: 0x10, matched: false });
     expect(received(second[moment])).toEqual([]);
     expect(fresh(moment)).toHaveLength(1);
   });

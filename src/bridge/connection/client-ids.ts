@@ -1,6 +1,6 @@
 import { generateClientId } from '../../mqtt/client-id.ts';
 import { checkString, stringCaution } from '../../mqtt/strings.ts';
-import { MAX_ID_BYTES } from '../../schemas/common.ts';
+import { isReservedId, MAX_ID_BYTES } from '../../schemas/common.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { BrokerProfile } from '../dependencies.ts';
 import type { Dialer } from '../link/dial.ts';
@@ -29,5 +29,5 @@ export async function assignClientId(
 /** A broker may say anything; the ClientID has to be one, and to serve as the id. */
 function isUsable(assigned: string): boolean {
   const sound = checkString(assigned) === null && stringCaution(assigned) === null;
-  return assigned !== '' && sound && Buffer.byteLength(assigned) <= MAX_ID_BYTES;
+  return assigned !== '' && sound && Buffer.byteLength(assigned) <= MAX_ID_BYTES && !isReservedId(assigned);
 }

@@ -12,6 +12,7 @@ import { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
 import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch, StoreUnavailable } from '../ports.ts';
 import { Outbox } from '../publications/outbox.ts';
+import { isSlot } from '../publishers/slots.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { interrupted } from './attaching.ts';
 import type { Ending } from './attachment.ts';
@@ -33,6 +34,8 @@ export interface ConnectionDependencies
   readParameters: (record: ConnectionRecord) => ConnectionParameters;
   /** Makes room for another network connection; rejects with `overloaded` when there is none. */
   makeRoom: (key: Key) => Promise<void>;
+  /** See `SlotRecords.fallBack`. */
+  fallBack: (slot: Connection, error: unknown) => Promise<boolean>;
   /** It has ended for good in this process: another instance has it, or may have it. */
   onGone: (connection: Connection) => void;
 }
@@ -59,6 +62,8 @@ const PARKED: StateReason = {
 export class Connection {
   readonly key: Key;
   readonly id: string;
+  /** Whether it is a pooled publisher: the bridge's own, and attached while it has something to do. */
+  readonly isPublisher: boolean;
   readonly #deps: ConnectionDependencies;
   readonly #session: Session;
   readonly #outbound: Outbound;
@@ -68,12 +73,14 @@ export class Connection {
   #parameters: ConnectionParameters;
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
-  /** Since a caller used it last. */
+  /** Since a caller used it last, if one did. */
   readonly #unused = new Stopwatch();
+  #wasUsed = false;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
     this.id = record.id;
+    this.isPublisher = isSlot(record.id);
     this.#parameters = dependencies.readParameters(record);
     this.#deps = dependencies;
     const onStoreFailure = (error: unknown) => this.#onStoreFailure(error);
@@ -100,7 +107,9 @@ export class Connection {
       log: dependencies.log,
       parameters: () => this.#parameters,
       attempt: () => {
-        if (this.#isToAttach()) this.#network.make().catch(() => undefined);
+        if (!this.#isToAttach()) return;
+        if (this.#isAtRest) this.#giveBack().catch(onStoreFailure);
+        else this.#network.make().catch(() => undefined);
       },
       whileDetached: (task) =>
         this.#network.exclusively(async () => {
@@ -108,6 +117,9 @@ export class Connection {
         }),
       onStoreFailure,
       onDisowned: () => this.retire(notOwner()),
+      publisher: this.isPublisher
+        ? { fallBack: (error) => dependencies.fallBack(this, error), isAwaited: () => this.#outbound.isAwaited }
+        : null,
     });
     this.#network = new NetworkConnection({
       deps: dependencies,
@@ -164,22 +176,29 @@ export class Connection {
 
   /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
   get isParkable(): boolean {
-    return (this.isLasting || this.#parameters.hold === 'onDemand') && this.#isQuiet;
+    return (this.isLasting || this.#parameters.hold === 'onDemand' || this.isPublisher) && this.#isQuiet;
   }
 
   /** Whether another instance may have it: nothing is lost with the network connection, and nothing is under way. */
   get isMovable(): boolean {
-    return this.isLasting && this.#isQuiet;
+    return this.isLasting && this.#isQuiet && !this.isPublisher;
   }
 
   /** When somebody has to look at it once nobody owns it, in milliseconds; null: not before it is asked for. */
   get nextLookMs(): number | null {
+    // A publisher that is parked needs its session no more.
+    if (this.isPublisher && this.#session.status.state === 'parked') return null;
     return nextLookMs(this.#session.status, this.#parameters);
   }
 
   /** Milliseconds since a caller used it, or the broker sent something. */
   get idleMs(): number {
     return Math.min(this.#unused.elapsedMs, this.#network.quietMs);
+  }
+
+  /** Whether a caller has used it here. */
+  get wasUsed(): boolean {
+    return this.#wasUsed;
   }
 
   /** Whether the broker still has a subscription, be it that it refused to end it. */
@@ -213,7 +232,7 @@ export class Connection {
    * with `no-answer` when the attempt takes longer than the one who asked should wait.
    */
   async attach(): Promise<void> {
-    this.#unused.restart();
+    this.#use();
     this.#wayBack.forgetTakeovers();
     await this.#network.makeInTime();
   }
@@ -293,7 +312,7 @@ export class Connection {
    * detached, and they wait for the next attach.
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
-    this.#unused.restart();
+    this.#use();
     this.#parameters = parameters;
     return this.#network.follow(filters);
   }
@@ -313,21 +332,24 @@ export class Connection {
   publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
     const { refusal } = this;
     if (refusal !== null) return Promise.reject(refusal);
-    this.#unused.restart();
+    this.#use();
     this.#attachForCaller();
     return this.#outbound.publish(message, timeoutMs, kept);
   }
 
   /** Has the store know that it is to be attached, also after a restart. */
   async want(): Promise<void> {
-    if (this.#session.status.wanted) return;
+    const { wanted, state } = this.#session.status;
+    if (wanted && state !== 'parked') return;
     this.#session.set({ wanted: true });
+    if (state === 'parked') this.#session.setState('connecting', null);
     await this.#session.save();
   }
 
   /** Something waits in the outbox, or an exchange is to be finished: a detached Connection is attached for it. */
   sendOutbox(): void {
     if (this.refusal !== null) return;
+    this.#use();
     this.#attachForCaller();
     this.#outbox.wake();
   }
@@ -357,7 +379,9 @@ export class Connection {
    */
   async stop(why: Problem): Promise<boolean> {
     await this.finish({}, false, why);
-    if (this.#session.status.state === 'online') {
+    if (this.#isAtRest) {
+      this.#session.setState('parked', PARKED);
+    } else if (this.#session.status.state === 'online') {
       this.#session.setState('offline', { code: why.type, detail: 'The owner gave it back; another one takes it' });
     }
     await this.#session.save().catch(() => undefined);
@@ -398,6 +422,11 @@ export class Connection {
     return idle && state === 'online' && !this.#network.isBeingMade;
   }
 
+  /** Whether it is a publisher on which nothing is under way: as far as the store knows, too. */
+  get #isAtRest(): boolean {
+    return this.isPublisher && this.#outbound.isComplete && this.#outbound.isIdle && this.#outbox.isIdle;
+  }
+
   /** It is to be attached by itself: not what rests, nor what is attached only when it is asked for. */
   #isToAttach(): boolean {
     const { wanted, state } = this.#session.status;
@@ -405,13 +434,29 @@ export class Connection {
     return this.#finished === null && wanted && !rests && this.#parameters.hold === 'always';
   }
 
+  #use(): void {
+    this.#wasUsed = true;
+    this.#unused.restart();
+  }
+
   #release(): Promise<void> {
     return this.#session.release(this.nextLookMs);
   }
 
+  /** Nothing is under way on a publisher that is not attached: who publishes next, here or elsewhere, takes it again. */
+  #giveBack(): Promise<void> {
+    return this.#network.exclusively(async () => {
+      if (!this.#isAtRest || this.#network.exists || this.lease === null) return;
+      this.#session.setState('parked', PARKED);
+      await this.#session.save();
+      await this.#release();
+    });
+  }
+
   /** Unless it is attached, or will be by itself. How the attempt ends shows in the state; callers have deadlines. */
   #attachForCaller(): void {
-    if (!this.isAttached && !this.#wayBack.isPending) this.#network.make().catch(() => undefined);
+    if (this.#wayBack.isPending) this.#wayBack.hurry();
+    else if (!this.isAttached) this.#network.make().catch(() => undefined);
   }
 
   async #settle(): Promise<void> {

@@ -207,8 +207,11 @@ export class NetworkConnection {
     const { session, wayBack, own } = this.#options;
     wayBack.cancel();
     await own();
+    const { state, wanted } = session.status;
     session.set({ wanted: true });
-    if (session.status.state !== 'offline') session.setState('connecting', null);
+    if (state !== 'offline') session.setState('connecting', null);
+    // From here on something may be under way: who takes it after a crash must not find it at rest.
+    if (state === 'parked' || !wanted) await session.save();
     return true;
   }
 

@@ -7,6 +7,8 @@ const STABLE_MS = 10_000;
 export class Retry {
   readonly #attempt: () => void;
   #timer: NodeJS.Timeout | undefined;
+  /** On the monotonic clock, in milliseconds. */
+  #dueAt = 0;
   #failures = 0;
 
   constructor(attempt: () => void) {
@@ -18,15 +20,21 @@ export class Retry {
     return this.#timer !== undefined;
   }
 
-  /** Tries again after a back-off that grows with each call. */
-  backOff(): void {
-    this.after(backoffMs(this.#failures));
+  /** Tries again after a back-off that grows with each call, up to a cap in milliseconds where one is given. */
+  backOff(capMs?: number): void {
+    this.after(backoffMs(this.#failures, capMs));
     this.#failures += 1;
+  }
+
+  /** What is to be tried later than after so many milliseconds is tried by then. */
+  hurry(withinMs: number): void {
+    if (this.isPending && this.#dueAt - performance.now() > withinMs) this.after(Math.random() * withinMs);
   }
 
   /** Tries again after so many milliseconds, and not when it was to before. */
   after(ms: number): void {
     this.cancel();
+    this.#dueAt = performance.now() + ms;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#attempt();

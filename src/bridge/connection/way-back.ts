@@ -34,7 +34,20 @@ export interface WayBackOptions {
   onStoreFailure: (error: unknown) => void;
   /** Another instance has it: what becomes of it is that one's business. */
   onDisowned: () => void;
+  /** Null for a Connection of a caller. */
+  publisher: PublisherWayBack | null;
 }
+
+/** A pooled publisher has no user who would attach it again, and no other client knows its ClientID. */
+export interface PublisherWayBack {
+  /** Has the next CONNECT say another protocol version, if that is what the broker refused; whether to try it at once. */
+  fallBack: (error: unknown) => Promise<boolean>;
+  /** Whether callers wait: they have seconds, and are to notice soon that a broker is back. */
+  isAwaited: () => boolean;
+}
+
+/** Between two attempts of a publisher that callers wait for at most, in milliseconds. */
+const LONGEST_AWAITED_MS = 2_000;
 
 /** The reason's code, for as long as another client has the ClientID: in the state `takenOver`, and before a reclaim. */
 const TAKEN_OVER = 'taken-over';
@@ -69,6 +82,11 @@ export class WayBack {
     if (!this.#ended && !this.#waitsToReclaim) this.#retry.after(0);
   }
 
+  /** A caller waits: the attempt that is to come, comes soon where it is a publisher's. */
+  hurry(): void {
+    if (this.#options.publisher !== null) this.#retry.hurry(LONGEST_AWAITED_MS);
+  }
+
   /** An attempt begins, or none is wanted. */
   cancel(): void {
     this.#waitsToReclaim = false;
@@ -90,10 +108,12 @@ export class WayBack {
   async failed(error: unknown): Promise<Problem> {
     const problem = problemOfFailure(error, this.#version);
     if (this.#ended) return problem;
-    const { key, log, onDisowned } = this.#options;
+    const { key, log, onDisowned, publisher } = this.#options;
     if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
     if (problem.type === 'not-owner') {
       onDisowned();
+    } else if (publisher !== null) {
+      await this.#publisherFailed(publisher, error, problem);
     } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {
       await this.#takenOver(takenOver(problem));
     } else if (isWorthRetrying(error, this.#version)) {
@@ -147,7 +167,21 @@ export class WayBack {
     return this.#options.parameters().protocolVersion;
   }
 
+  /** It never rests: whoever waits is told what will not mend soon, and the next to publish has it tried again. */
+  async #publisherFailed({ fallBack }: PublisherWayBack, error: unknown, problem: Problem): Promise<void> {
+    const before = this.#version;
+    if (await fallBack(error).catch(() => false)) {
+      this.#retry.after(0);
+      return;
+    }
+    if (problem.type === 'overloaded' || !isWorthRetrying(error, before)) this.#options.outbound.refuseWaiting(problem);
+    this.#session.setState('offline', stateReason(problem));
+    this.#saveInBackground();
+    this.#retryLater();
+  }
+
   #isTakeover(end: LinkEnd, connectedAt: number): boolean {
+    if (this.#options.publisher !== null) return false;
     return this.#takeovers.isTakeover(end, { connectedAt, now: Date.now(), version: this.#version });
   }
 
@@ -196,7 +230,8 @@ export class WayBack {
   }
 
   #retryLater(): void {
-    if (!this.#ended) this.#retry.backOff();
+    if (this.#ended) return;
+    this.#retry.backOff(this.#options.publisher?.isAwaited() ? LONGEST_AWAITED_MS : undefined);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Exchanges, Fence, NewExchange, Settlement } from '../ports.ts';
+import type { Exchanges, Fence, NewExchange, Receipt, Settlement } from '../ports.ts';
 import { GroupWorker } from './group-worker.ts';
 
 const MAX_GROUP = 512;
@@ -23,7 +23,7 @@ export interface ExchangeLogOptions {
 export class ExchangeLog {
   readonly #options: ExchangeLogOptions;
   #generation = 0;
-  #releases: GroupWorker<number>;
+  #releases: GroupWorker<Receipt>;
   #finishes: GroupWorker<Ending>;
 
   constructor(options: ExchangeLogOptions) {
@@ -49,8 +49,8 @@ export class ExchangeLog {
     return this.#options.exchanges.begin(this.#options.fence(), this.#generation, exchanges);
   }
 
-  release(packetId: number): void {
-    this.#releases.add(packetId);
+  release(receipt: Receipt): void {
+    this.#releases.add(receipt);
     this.#releases.start();
   }
 
@@ -64,11 +64,11 @@ export class ExchangeLog {
     return this.#finishes.idle();
   }
 
-  #createReleases(): GroupWorker<number> {
+  #createReleases(): GroupWorker<Receipt> {
     const { exchanges, fence, onReleased } = this.#options;
-    return this.#worker(async (packetIds) => {
-      await exchanges.release(fence(), this.#generation, packetIds);
-      onReleased(packetIds);
+    return this.#worker(async (receipts) => {
+      await exchanges.release(fence(), this.#generation, receipts);
+      onReleased(receipts.map(({ packetId }) => packetId));
     });
   }
 

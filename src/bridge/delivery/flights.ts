@@ -76,10 +76,10 @@ export class Flights {
   }
 
   /** Takes over a QoS 2 exchange that a former owner began; whether its PUBLISH left is not known, so it may have. */
-  adopt({ packetId, stage, packet, item }: OutboundExchange): void {
+  adopt({ packetId, stage, reasonCode, packet, item }: OutboundExchange): void {
     if (this.#flights.has(packetId)) return;
     this.#identifiers.reserve(packetId);
-    const state = { sent: true, repeats: 0, recReasonCode: 0, caller: null, answer: null };
+    const state = { sent: true, repeats: 0, recReasonCode: reasonCode, caller: null, answer: null };
     this.#add({ packetId, qos: 2, packet, stage, item, ...state });
   }
 

@@ -70,6 +70,11 @@ export class InFlight {
     return false;
   }
 
+  /** The same, but for the outbox. */
+  get isAwaited(): boolean {
+    return [...this.#flights].some(({ caller }) => caller?.isAwaited === true);
+  }
+
   has(waiting: WaitingPublish): boolean {
     for (const { caller } of this.#flights) if (caller === waiting) return true;
     return false;
@@ -184,7 +189,7 @@ export class InFlight {
       }
       flight.stage = 'releasing';
       flight.recReasonCode = reasonCode;
-      this.#log.release(messageId);
+      this.#log.release({ packetId: messageId, reasonCode });
     } else if (flight?.stage !== 'releasing') {
       // Repeated, or of an exchange that is over here: PUBREL lets the broker end it too. [MQTT-4.3.3-4]
       this.#link?.write(encodeAck('pubrel', messageId));
@@ -243,7 +248,7 @@ export class InFlight {
         return packet;
       }
       case 'releasing':
-        this.#log.release(flight.packetId);
+        this.#log.release({ packetId: flight.packetId, reasonCode: flight.recReasonCode });
         return null;
       case 'release':
         return encodeAck('pubrel', flight.packetId);

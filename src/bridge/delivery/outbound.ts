@@ -43,6 +43,8 @@ export class Outbound {
   readonly #queue = new PublishQueue();
   #link: MqttLink | null = null;
   #session: OutboundSession | null = null;
+  /** Whether what earlier owners left in flight is known. */
+  #isComplete = false;
   /** A group waits for the store: the order asks that nothing overtakes it. */
   #recording = false;
   #scheduled = false;
@@ -81,16 +83,28 @@ export class Outbound {
     return this.#queue.isEmpty && this.#inFlight.size === 0;
   }
 
+  /** Whether that is all: there was a network connection since this instance became the owner. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** Whether callers wait, not the outbox alone. */
+  get isAwaited(): boolean {
+    return this.#queue.isAwaited || this.#inFlight.isAwaited;
+  }
+
   /** A network connection is up: goes on with what is in flight, then with what waits. */
   open(link: MqttLink, session: OutboundSession): void {
     this.#link = link;
     this.#session = session;
+    this.#isComplete = true;
     this.#queue.putBack(this.#inFlight.open(link, session));
     this.#schedule();
   }
 
   /** See `InFlight.forget`. What waits and is the store's is given up too. */
   forgetFlights(): void {
+    this.#isComplete = false;
     const again = this.#inFlight.forget();
     const waiting = this.#queue.takeAll();
     for (const each of waiting) if (each.isTheStores) each.reject(notOwner());

@@ -43,6 +43,11 @@ export class WaitingPublish {
     return this.#answered;
   }
 
+  /** Whether a caller waits for it, and not the outbox. */
+  get isAwaited(): boolean {
+    return !this.#answered && (this.kept === null || this.kept.queuedAt === null);
+  }
+
   /**
    * Whether the store, not its caller, says if it is still to be sent once another owner may have been there: that one
    * may have sent it from the outbox, or for a repeat of the request.
@@ -84,6 +89,11 @@ export class PublishQueue {
 
   get isEmpty(): boolean {
     return this.#waiting.size === 0;
+  }
+
+  /** Whether callers wait. */
+  get isAwaited(): boolean {
+    return [...this.#waiting].some(({ isAwaited }) => isAwaited);
   }
 
   /** Throws `overloaded` when there is no room for another. */

@@ -5,6 +5,7 @@ import type { Log } from '../dependencies.ts';
 import { problemOf } from '../link/link-problems.ts';
 import type { Bus, Holder } from '../ports.ts';
 import { decode, encode } from './codec.ts';
+import type { FrameBox } from './frame-box.ts';
 
 /** In one frame: whatever came while the one before was being sent. */
 const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
@@ -54,6 +55,7 @@ export class Unanswered extends Error {
 export interface CourierOptions {
   bus: Bus;
   holder: Holder;
+  box: FrameBox;
   /** Does what another instance asks for. Rejects with a `Problem`. */
   serve: (method: string, args: readonly unknown[]) => Promise<unknown>;
   log: Log;
@@ -155,7 +157,8 @@ export class Courier {
     const answers = items.filter((item) => !('method' in item));
     const frame = { from: this.#options.holder.nodeId, calls, answers } satisfies Frame;
     try {
-      if (await this.#options.bus.send(to, encode(frame))) return;
+      const { bus, box } = this.#options;
+      if (await bus.send(to, box.seal(encode(frame), to))) return;
       this.#failAll(calls, new Unreachable(`${to} is not there`));
     } catch (error) {
       this.#failAll(calls, new Unanswered('The store failed under the call', { cause: error }));
@@ -167,9 +170,11 @@ export class Courier {
   }
 
   #receive(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
     let frame: Frame;
     try {
-      frame = decode(bytes) as Frame;
+      const { box, holder } = this.#options;
+      frame = decode(box.open(bytes, holder.nodeId)) as Frame;
     } catch (err) {
       this.#options.log.warn({ err }, 'a frame of another instance could not be read');
       return;

@@ -3,8 +3,9 @@ import type { Holder, Member, Members } from '../ports.ts';
 
 /** An instance announces itself at a third of the lease time: two announcements may fail. */
 const ANNOUNCEMENTS_PER_LEASE = 3;
-/** An instance takes another's work only when it has clearly less: this part, and so many Connections, more. */
-const TOLERANCE = { part: 1.2, connections: 5 };
+/** A new Connection goes to another instance that has so many fewer, one that is there only where the part says so too. */
+const MARGIN = 2;
+const MOVE = { part: 1.5, margin: 5 };
 
 export interface FleetOptions {
   members: Members;
@@ -24,6 +25,8 @@ export class Fleet {
   /** Processes that were replaced, or were not seen any more, at the last announcement. */
   #ended: ReadonlySet<string> = new Set();
   #open = true;
+  /** Whether this instance had clearly more to do than another one before the last announcement. */
+  #wasHeavier = false;
   #timer: NodeJS.Timeout | undefined;
   /** What this instance has given to others since the last announcement. */
   readonly #given = new Map<string, number>();
@@ -56,12 +59,21 @@ export class Fleet {
     return this.#ended.has(nodeId);
   }
 
-  /** The instance that has least to do, if that is clearly another one; null: this one. It is counted as given. */
+  /** Where a Connection that nobody owns is to go: the instance that has least to do; null: this one. */
   placeElsewhere(): string | null {
     const least = this.#leastLoaded();
     if (least === undefined) return null;
-    const bound = this.#loadOf(least) * TOLERANCE.part + TOLERANCE.connections;
-    if (this.#open && this.#options.load() < bound) return null;
+    if (this.#open && this.#options.load() < this.#loadOf(least) + MARGIN) return null;
+    return this.#give(least.nodeId);
+  }
+
+  /**
+   * Where one that is owned here is to move: the instance that has least to do, if that has been clearly less at two
+   * announcements; null: nowhere. What others announce is from a while ago.
+   */
+  moveElsewhere(): string | null {
+    const least = this.#leastLoaded();
+    if (least === undefined || !this.#wasHeavier || !this.#isHeavier(least)) return null;
     return this.#give(least.nodeId);
   }
 
@@ -69,6 +81,10 @@ export class Fleet {
   leastLoaded(): string | null {
     const least = this.#leastLoaded();
     return least === undefined ? null : this.#give(least.nodeId);
+  }
+
+  #isHeavier(least: Member): boolean {
+    return this.#options.load() > this.#loadOf(least) * MOVE.part + MOVE.margin;
   }
 
   #leastLoaded(): Member | undefined {
@@ -86,6 +102,8 @@ export class Fleet {
 
   async #announce(): Promise<void> {
     const { members, holder, leaseTtlMs, load, onNews } = this.#options;
+    const before = this.#leastLoaded();
+    this.#wasHeavier = before !== undefined && this.#isHeavier(before);
     const all = await members.announce({ ...holder, load: load(), open: this.#open }, leaseTtlMs);
     const others = all.filter(({ nodeId }) => nodeId !== holder.nodeId);
     const alive = new Set(others.map((other) => other.process));

@@ -14,7 +14,7 @@ const LOOK_WITHIN_MS = 5_000;
 const MOVED_AT_ONCE = { part: 0.01, connections: 5 };
 
 export interface HandOverOptions {
-  fleet: Pick<Fleet, 'placeElsewhere' | 'leastLoaded'>;
+  fleet: Pick<Fleet, 'moveElsewhere' | 'leastLoaded'>;
   courier: Pick<Courier, 'call'>;
   pool: Pool;
   log: BridgeDependencies['log'];
@@ -44,7 +44,7 @@ export class HandOver {
     const movable = owned.filter(({ isMovable }) => isMovable).sort((a, b) => b.idleMs - a.idleMs);
     const most = MOVED_AT_ONCE.connections + Math.floor(owned.length * MOVED_AT_ONCE.part);
     for (const connection of movable.slice(0, most)) {
-      const target = fleet.placeElsewhere();
+      const target = fleet.moveElsewhere();
       if (target === null) return;
       log.debug({ key: connection.key, target }, 'handing over');
       await this.#give(connection, target, notOwner());

@@ -4,15 +4,17 @@ import type { Bridge } from '../facade.ts';
 import type { Keeper } from '../keeper.ts';
 import type { Pool } from '../pool.ts';
 import { type Key, StoreUnavailable } from '../ports.ts';
-import { encode } from './codec.ts';
 import { Courier } from './courier.ts';
 import { Directory } from './directory.ts';
 import { Fleet } from './fleet.ts';
 import { HandOver, LOOK } from './hand-over.ts';
 import { perform, Router } from './router.ts';
 
+/** Whoever gets it drops it: that somebody does is all that is asked for. */
+const NOTHING = new Uint8Array(0);
+
 export interface InstanceOptions {
-  dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>;
+  dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'leaseTtlMs' | 'log'>;
   /** What this instance does by itself. */
   local: Bridge;
   pool: Pool;
@@ -31,9 +33,15 @@ export class Instance {
 
   constructor(options: InstanceOptions) {
     const { dependencies, local, pool } = options;
-    const { store, holder, leaseTtlMs, log } = dependencies;
+    const { store, holder, frameBox: box, leaseTtlMs, log } = dependencies;
     this.#options = options;
-    this.#courier = new Courier({ bus: store.bus, holder, log, serve: (method, args) => this.#serve(method, args) });
+    this.#courier = new Courier({
+      bus: store.bus,
+      holder,
+      box,
+      log,
+      serve: (method, args) => this.#serve(method, args),
+    });
     this.#fleet = new Fleet({
       members: store.members,
       holder,
@@ -55,7 +63,7 @@ export class Instance {
     const { store, holder } = this.#options.dependencies;
     const { bus, members } = store;
     const { nodeId } = holder;
-    if (await bus.send(nodeId, encode({ from: nodeId, calls: [], answers: [] }))) {
+    if (await bus.send(nodeId, NOTHING)) {
       throw new StoreUnavailable(`Another instance with the NODE_ID ${nodeId} is connected to the store`);
     }
     await this.#courier.start();

@@ -3,6 +3,7 @@ import { Problem } from '../../errors/problem.ts';
 import { outcomeUnknown } from '../delivery/publish-answers.ts';
 import type { Bridge, KeptAnswer, KeptRequest, PublishRequest, PublishResult } from '../facade.ts';
 import { notOwner, storeProblem } from '../link/link-problems.ts';
+import { keyedSlot } from '../publishers/slots.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { type Courier, Unanswered, Unreachable } from './courier.ts';
 import type { Directory } from './directory.ts';
@@ -19,6 +20,8 @@ export type Routed = Pick<
   | 'detachConnection'
   | 'publish'
   | 'publishKept'
+  | 'publishPooled'
+  | 'publishPooledKept'
   | 'addSubscriptions'
   | 'removeSubscription'
 >;
@@ -32,16 +35,20 @@ const ROUTED: ReadonlySet<string> = new Set<keyof Routed>([
   'detachConnection',
   'publish',
   'publishKept',
+  'publishPooled',
+  'publishPooledKept',
   'addSubscriptions',
   'removeSubscription',
 ]);
 
 /** Longer than any request waits for a broker: three connect time-outs of 120 s. */
 const PATIENCE_MS = 370_000;
-/** What an owner needs beyond the time that a publish may take. */
-const GRACE_MS = 3_000;
-/** How long an owner is looked for while the lease is on its way from one instance to another. */
-const SEARCH_MS = 5_000;
+const TIMES = {
+  /** What an owner needs beyond the time that a publish may take, in milliseconds. */
+  graceMs: 3_000,
+  /** How long an owner is looked for while the lease is on its way from one instance to another. */
+  searchMs: 5_000,
+};
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 500;
 
@@ -51,6 +58,8 @@ export interface RouterOptions {
   courier: Pick<Courier, 'call'>;
   directory: Directory;
   fleet: Pick<Fleet, 'placeElsewhere'>;
+  /** Others than those of `TIMES`. */
+  times?: Partial<typeof TIMES>;
 }
 
 /**
@@ -59,11 +68,13 @@ export interface RouterOptions {
  */
 export class Router implements Routed {
   readonly #options: RouterOptions;
+  readonly #times: typeof TIMES;
   /** Why nothing is done here any more. */
   #closed: Problem | null = null;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#times = { ...TIMES, ...options.times };
   }
 
   /** This instance takes nothing any more; what others own is still asked of them. */
@@ -99,48 +110,71 @@ export class Router implements Routed {
   removeSubscription: Bridge['removeSubscription'] = (id, filter) =>
     this.#route(id, 'removeSubscription', [id, filter]);
 
-  /** With an idempotency key a repeat sends what was not sent, and only that. */
-  publishKept: Bridge['publishKept'] = async (id, request) => {
-    const searching = new Stopwatch();
-    for (let attempt = 0; ; attempt += 1) {
-      const how = { withinMs: timeOf(request), unanswered: unknownOutcome, searching };
-      const answer = await this.#route<KeptAnswer>(id, 'publishKept', [id, request], how);
-      const isDone = !('results' in answer && answer.results.some(isNotDone));
-      if (isDone || request.idempotencyKey === null || searching.elapsedMs >= SEARCH_MS) return answer;
-      this.#options.directory.forget(id);
-      await pause(pauseMs(attempt));
-    }
+  publish: Bridge['publish'] = (id, requests) => this.#publish(id, 'publish', requests, (left) => [id, left]);
+  /** An instance has publishers of its own for what has no idempotency key; only their leases can go to others. */
+  publishPooled: Bridge['publishPooled'] = (broker, requests) =>
+    this.#publish(null, 'publishPooled', requests, (left) => [broker, left]);
+  publishKept: Bridge['publishKept'] = (id, request) => this.#publishKept(id, 'publishKept', [id, request], request);
+  publishPooledKept: Bridge['publishPooledKept'] = (broker, request) => {
+    const { idempotencyKey } = request;
+    const slot = idempotencyKey === null ? null : keyedSlot(broker, idempotencyKey);
+    return this.#publishKept(slot, 'publishPooledKept', [broker, request], request);
   };
 
+  /** With an idempotency key a repeat sends what was not sent, and only that. */
+  async #publishKept(
+    id: string | null,
+    method: 'publishKept' | 'publishPooledKept',
+    args: readonly unknown[],
+    request: KeptRequest,
+  ): Promise<KeptAnswer> {
+    const searching = new Stopwatch();
+    const how = {
+      withinMs: timeOf(request) + this.#times.graceMs,
+      unanswered: unknownOutcome,
+      otherwise: () => (method === 'publishPooledKept' ? this.#options.fleet.placeElsewhere() : null),
+      searching,
+    };
+    for (let attempt = 0; ; attempt += 1) {
+      const answer = await this.#route<KeptAnswer>(id, method, args, how);
+      const isDone = !('results' in answer && answer.results.some((result) => isForAnother(id, result)));
+      if (isDone || request.idempotencyKey === null || searching.elapsedMs >= this.#times.searchMs) return answer;
+      this.#forget(id);
+      await pause(pauseMs(attempt));
+    }
+  }
+
   /** Each message of a batch has its own result: those that were not sent go on to the next owner. */
-  publish: Bridge['publish'] = async (id, requests) => {
+  async #publish(
+    id: string | null,
+    method: 'publish' | 'publishPooled',
+    requests: readonly PublishRequest[],
+    argsOf: (left: readonly PublishRequest[]) => readonly unknown[],
+  ): Promise<PublishResult[]> {
     const results: PublishResult[] = [];
     let left = requests;
     const searching = new Stopwatch();
     for (let attempt = 0; ; attempt += 1) {
-      const answers = await this.#publishOnce(id, left, searching);
-      const first = answers.findIndex(isNotDone);
+      const withinMs = Math.max(...left.map(({ timeoutMs }) => timeoutMs)) + this.#times.graceMs;
+      const how = { withinMs, unanswered: unknownOutcome, searching };
+      const answers = await this.#route<PublishResult[]>(id, method, argsOf(left), how);
+      const first = answers.findIndex((answer) => isForAnother(id, answer));
       const from = first < 0 ? answers.length : first;
       results.push(...answers.slice(0, from));
       if (from === answers.length) return results;
-      if (searching.elapsedMs >= SEARCH_MS) return [...results, ...answers.slice(from)];
+      if (searching.elapsedMs >= this.#times.searchMs) return [...results, ...answers.slice(from)];
       // They came back in their order, so that none overtakes another.
       const rest = answers.slice(from);
-      if (!rest.every(isNotDone)) return [...results, ...rest];
+      if (!rest.every((answer) => isForAnother(id, answer))) return [...results, ...rest];
       left = left.slice(from);
-      this.#options.directory.forget(id);
+      this.#forget(id);
       await pause(pauseMs(attempt));
     }
-  };
-
-  async #publishOnce(id: string, requests: readonly PublishRequest[], searching: Stopwatch): Promise<PublishResult[]> {
-    const withinMs = Math.max(...requests.map(({ timeoutMs }) => timeoutMs)) + GRACE_MS;
-    const how = { withinMs, unanswered: unknownOutcome, searching };
-    return this.#route<PublishResult[]>(id, 'publish', [id, requests], how);
   }
 
+  /** `id`: whose owner does it; null: this instance. */
   async #route<Result>(
-    id: string,
+    id: string | null,
     method: keyof Routed,
     args: readonly unknown[],
     {
@@ -161,19 +195,23 @@ export class Router implements Routed {
     const { local, courier, directory } = this.#options;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        const place = await directory.find(id);
+        const place = id === null ? 'here' : await directory.find(id);
         const nodeId = place === 'here' ? null : place === 'nowhere' ? otherwise() : place.nodeId;
         if (nodeId !== null) return (await courier.call(nodeId, method, args, withinMs)) as Result;
         if (this.#closed !== null) throw this.#closed;
         return (await perform(local, method, args)) as Result;
       } catch (error) {
         if (error instanceof Unanswered) throw unanswered(error);
-        if (!isNotDone(error) || error === this.#closed) throw error;
-        directory.forget(id);
-        if (searching.elapsedMs >= SEARCH_MS) throw error instanceof Unreachable ? notOwner() : error;
+        if (!isForAnother(id, error) || error === this.#closed) throw error;
+        this.#forget(id);
+        if (searching.elapsedMs >= this.#times.searchMs) throw error instanceof Unreachable ? notOwner() : error;
         await pause(pauseMs(attempt));
       }
     }
+  }
+
+  #forget(id: string | null): void {
+    if (id !== null) this.#options.directory.forget(id);
   }
 }
 
@@ -187,6 +225,11 @@ export function perform(local: Routed, method: string, args: readonly unknown[])
 function isNotDone(answer: unknown): boolean {
   if (answer instanceof Unreachable) return true;
   return answer instanceof Problem && (answer.type === 'not-owner' || answer.type === 'shutting-down');
+}
+
+/** Whether it is to be tried again: what this instance does for itself is not done by another when it stops. */
+function isForAnother(id: string | null, answer: unknown): boolean {
+  return isNotDone(answer) && !(id === null && answer instanceof Problem && answer.type === 'shutting-down');
 }
 
 function noAnswer(error: unknown): Problem {
@@ -204,7 +247,7 @@ function unknownOutcome(): Problem {
 }
 
 function timeOf({ items }: KeptRequest): number {
-  return Math.max(0, ...items.map((item) => (item instanceof Problem ? 0 : item.timeoutMs))) + GRACE_MS;
+  return Math.max(0, ...items.map((item) => (item instanceof Problem ? 0 : item.timeoutMs)));
 }
 
 /** With jitter: what waits for the same hand-over must not ask all at once. */

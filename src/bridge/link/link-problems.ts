@@ -6,6 +6,9 @@ import { StaleEpoch, StoreUnavailable } from '../ports.ts';
 import { toConnack } from './connack.ts';
 import { type LinkEnd, LinkError } from './link-end.ts';
 
+/** CONNACK codes that say "not this protocol version": v5 has its own, older brokers answer with 3.1.1's. */
+const WRONG_VERSION: ReadonlySet<number | undefined> = new Set([0x84, 0x01]);
+
 /** The name of the code in a CONNACK or DISCONNECT, and what the broker said beside it. */
 function reasonOf(end: LinkEnd, version: ProtocolVersion): ProblemDetails {
   const { kind, reasonCode, reasonString, serverReference, userProperties } = end;
@@ -76,6 +79,11 @@ export function stateReason(problem: Problem): StateReason {
     ...(serverReference === undefined ? {} : { serverReference }),
     ...(userProperties === undefined ? {} : { userProperties }),
   };
+}
+
+/** Whether an attempt to attach failed because the broker does not speak that protocol version. */
+export function refusesVersion(error: unknown): boolean {
+  return error instanceof LinkError && error.end.kind === 'refused' && WRONG_VERSION.has(error.end.reasonCode);
 }
 
 /** Whether a failed attempt is worth another: a refusal that time will not mend is not. */

@@ -1,13 +1,12 @@
 import { Problem } from '../../errors/problem.ts';
 import type { Connection } from '../connection/connection.ts';
-import type { Connections } from '../connections.ts';
 import { encodeOutcome, isFinal, outcomeOf } from '../delivery/outcomes.ts';
 import { outcomeUnknown } from '../delivery/publish-answers.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { KeptAnswer, KeptRequest, PublicationView, PublishResult } from '../facade.ts';
 import { problemOf } from '../link/link-problems.ts';
 import type { Publication } from '../ports.ts';
-import { OUTBOX_LIMITS, PENDING_MS, RETENTION_MS } from './limits.ts';
+import { PENDING_MS, PUBLICATION_LIMITS, RETENTION_MS } from './limits.ts';
 import { fromPublishId, newPublicationId, toPublishId } from './publish-ids.ts';
 
 /** How long after its time an item without an outcome is given up: the owner has recorded one until then, if it can. */
@@ -20,17 +19,14 @@ const GRACE_MS = 60_000;
  */
 export class KeptPublishes {
   readonly #deps: Pick<BridgeDependencies, 'store' | 'log'>;
-  readonly #connections: Pick<Connections, 'live'>;
   /** Fingerprints by key and idempotency key. */
   readonly #running = new Map<string, string>();
 
-  constructor(dependencies: Pick<BridgeDependencies, 'store' | 'log'>, connections: Pick<Connections, 'live'>) {
+  constructor(dependencies: Pick<BridgeDependencies, 'store' | 'log'>) {
     this.#deps = dependencies;
-    this.#connections = connections;
   }
 
-  async publish(id: string, request: KeptRequest): Promise<KeptAnswer> {
-    const connection = await this.#connections.live(id);
+  async publish(connection: Connection, request: KeptRequest): Promise<KeptAnswer> {
     const hadLease = connection.lease !== null;
     await connection.own();
     try {
@@ -90,14 +86,9 @@ export class KeptPublishes {
             : { message: item.message, outcome: null },
         ),
       },
-      OUTBOX_LIMITS,
+      PUBLICATION_LIMITS,
     );
-    if (result === 'full') {
-      throw new Problem('overloaded', {
-        detail: 'Too many messages wait in the outbox of this Connection',
-        retryAfter: 5,
-      });
-    }
+    if (result === 'outbox-full' || result === 'full') throw tooMuch(result);
     if (result !== 'begun') return this.#repeat(connection, request, result);
     if (!respondAsync) return { replayed: false, results: await this.#send(connection, request, id, []) };
     connection.sendOutbox();
@@ -157,6 +148,15 @@ export class KeptPublishes {
       this.#deps.log.warn({ err: error, key: connection.key }, 'the outcome of a publish could not be recorded');
     }
   }
+}
+
+function tooMuch(full: 'outbox-full' | 'full'): Problem {
+  const { outboxMessages, outboxBytes, publications, publicationBytes } = PUBLICATION_LIMITS;
+  const detail =
+    full === 'outbox-full'
+      ? `No room in the outbox of this Connection, which holds ${outboxMessages} messages or ${outboxBytes} bytes`
+      : `The outcomes of ${publications} publishes, or ${publicationBytes} bytes of them, are kept for this Connection: each for 24 hours`;
+  return new Problem('overloaded', { detail, retryAfter: full === 'outbox-full' ? 5 : 60 });
 }
 
 function stillRunning(): Problem {

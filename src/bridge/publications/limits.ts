@@ -1,7 +1,12 @@
-import type { OutboxLimits } from '../ports.ts';
+import type { PublicationLimits } from '../ports.ts';
 
-/** What may wait in the outbox of a Connection: more is `overloaded`. */
-export const OUTBOX_LIMITS: OutboxLimits = { maxMessages: 10_000, maxBytes: 64 * 1024 * 1024 };
+/** What a Connection may have waiting in its outbox, and what may be kept of its publishes: more is `overloaded`. */
+export const PUBLICATION_LIMITS: PublicationLimits = {
+  outboxMessages: 10_000,
+  outboxBytes: 64 * 1024 * 1024,
+  publications: 100_000,
+  publicationBytes: 64 * 1024 * 1024,
+};
 
 /** How long an outcome is kept, in milliseconds. */
 export const RETENTION_MS = 24 * 60 * 60 * 1_000;

@@ -2,7 +2,7 @@
 import { clientIdCautions } from '../../mqtt/client-id.ts';
 import { PORTABLE_CLIENT_ID_BYTES } from '../../mqtt/limits.ts';
 import { checkString } from '../../mqtt/strings.ts';
-import { MAX_ID_BYTES } from '../common.ts';
+import { isReservedId, MAX_ID_BYTES, RESERVED_ID_PREFIX } from '../common.ts';
 import type { Report } from '../report.ts';
 import {
   type ConnectionPart,
@@ -26,6 +26,7 @@ function checkId(part: ConnectionPart, report: Report): void {
   if (part.id === '') report.fault({ pointer: '/id', detail: 'The id is empty: it names the Connection in paths.' });
   // It does not go on the wire: no warnings about it.
   if (part.id !== undefined && part.clientId !== undefined) report.breach('/id', 'The id', checkString(part.id));
+  checkReserved(part, report);
   const bytes = Buffer.byteLength(part.id ?? part.clientId ?? '');
   if (bytes <= MAX_ID_BYTES) return;
   const subject = part.id === undefined ? 'The ClientID, which is the id where none is given,' : 'The id';
@@ -33,6 +34,14 @@ function checkId(part: ConnectionPart, report: Report): void {
     { pointer: '/id', detail: `${subject} has ${bytes} bytes, and an id in a path has at most ${MAX_ID_BYTES}.` },
     IDENTITY,
   );
+}
+
+function checkReserved(part: ConnectionPart, report: Report): void {
+  if (!isReservedId(part.id ?? part.clientId ?? '')) return;
+  const [pointer, subject] =
+    part.id === undefined ? ['/clientId', 'The ClientID, which is the id where none is given,'] : ['/id', 'The id'];
+  const detail = `${subject} begins with "${RESERVED_ID_PREFIX}": such ids are those of the bridge's own Connections.`;
+  report.fault({ pointer, detail }, IDENTITY);
 }
 
 function checkClientId(part: ConnectionPart, clientId: string, report: Report): void {

@@ -1,4 +1,4 @@
-import type { Exchanges, Fence, NewExchange, OutboundExchange, Settlement } from '../../bridge/ports.ts';
+import type { Exchanges, Fence, NewExchange, OutboundExchange, Receipt, Settlement } from '../../bridge/ports.ts';
 import type { Argument, Commands, Runner } from './client.ts';
 import { unlessStale } from './errors.ts';
 import { fromItemName, toItemName } from './item-names.ts';
@@ -27,8 +27,9 @@ export class RedisExchanges implements Exchanges {
     unlessStale(await this.#durable.run('exchange-begin', names, [fence.epoch, generation, ...triples]));
   }
 
-  async release(fence: Fence, generation: number, packetIds: readonly number[]): Promise<void> {
-    const args = [fence.epoch, generation, ...packetIds];
+  async release(fence: Fence, generation: number, receipts: readonly Receipt[]): Promise<void> {
+    const pairs = receipts.flatMap(({ packetId, reasonCode }) => [packetId, reasonCode]);
+    const args = [fence.epoch, generation, ...pairs];
     unlessStale(await this.#durable.run('exchange-release', this.#names(fence), args));
   }
 
@@ -42,11 +43,12 @@ export class RedisExchanges implements Exchanges {
 
   async load(fence: Fence, generation: number): Promise<OutboundExchange[]> {
     const reply = await this.#client.run('exchange-load', this.#withItems(fence), [fence.epoch, generation]);
-    return asRows(unlessStale(reply), 5)
+    return asRows(unlessStale(reply), 6)
       .sort(([a], [b]) => asNumber(a) - asNumber(b))
-      .map(([, packetId, stage, packet, item]) => ({
+      .map(([, packetId, stage, reasonCode, packet, item]) => ({
         packetId: asNumber(packetId),
         stage: asText(stage) === 'release' ? 'release' : 'publish',
+        reasonCode: asNumber(reasonCode),
         packet: asBytes(packet),
         item: asText(item) === '' ? null : fromItemName(asText(item)),
       }));

@@ -1,15 +1,17 @@
 import type {
+  BeginResult,
   Fence,
   ItemState,
   Key,
   NewPublication,
   OutboxEntry,
-  OutboxLimits,
   Publication,
+  PublicationLimits,
   Publications,
   Settlement,
 } from '../../bridge/ports.ts';
 import { decodeOutgoing, encodeOutgoing } from '../message-codec.ts';
+import { sizeOf } from '../publication-size.ts';
 import type { Argument, Commands, Runner } from './client.ts';
 import { unlessStale } from './errors.ts';
 import { fromItemName } from './item-names.ts';
@@ -21,6 +23,12 @@ const PAGE_BYTES = 8 * 1024 * 1024;
 /** What `publication-begin` writes: accepted, retention, items, queued, batch, fingerprint, idempotency key. */
 const HEADER = /^(?<accepted>\d+) \d+ \d+ (?<queued>[01]) (?<batch>[01]) (?<fingerprint>\S+) (?<idempotencyKey>.*)$/;
 const DONE = 'done ';
+/** What `publication-begin` answers where it does not answer with the publication that it found. */
+const BEGIN_RESULTS: Readonly<Record<number, 'begun' | 'outbox-full' | 'full'>> = {
+  0: 'outbox-full',
+  1: 'begun',
+  3: 'full',
+};
 
 /** Publishes whose outcome is kept, in a hash per Connection. `durable` is the client whose writes count as committed. */
 export class RedisPublications implements Publications {
@@ -34,23 +42,19 @@ export class RedisPublications implements Publications {
     this.#keys = keys;
   }
 
-  async begin(
-    { key, epoch }: Fence,
-    publication: NewPublication,
-    limits: OutboxLimits,
-  ): Promise<'begun' | 'full' | Publication> {
+  async begin({ key, epoch }: Fence, publication: NewPublication, limits: PublicationLimits): Promise<BeginResult> {
     const { id, idempotencyKey, fingerprint, queued, batch, items, retentionMs } = publication;
     const pairs = items.flatMap(({ message, outcome }): Argument[] => [
       outcome === null ? 'open' : DONE + outcome,
       queued && message !== null && outcome === null ? encodeOutgoing(message) : '',
     ]);
     const rest = `${Number(queued)} ${Number(batch)} ${fingerprint}`;
-    const { maxMessages, maxBytes } = limits;
-    const args = [epoch, id, idempotencyKey ?? '', rest, retentionMs, maxMessages, maxBytes, ...pairs];
+    const { outboxMessages, outboxBytes, publications, publicationBytes } = limits;
+    const bounds = [outboxMessages, outboxBytes, publications, publicationBytes];
+    const args = [epoch, id, idempotencyKey ?? '', rest, retentionMs, ...bounds, sizeOf(publication), ...pairs];
     const names = this.#names(key, 'lease', 'publications', 'publication-keys', 'publication-expiry', 'outbox');
     const [result, ...known] = asArray(unlessStale(await this.#durable.run('publication-begin', names, args)));
-    if (result === 2) return toPublication(known);
-    return result === 1 ? 'begun' : 'full';
+    return BEGIN_RESULTS[asNumber(result)] ?? toPublication(known);
   }
 
   async find(key: Key, by: { readonly id: string } | { readonly idempotencyKey: string }): Promise<Publication | null> {

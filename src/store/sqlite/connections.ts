@@ -55,6 +55,7 @@ export class SqliteConnections implements ConnectionRecords {
       'DELETE FROM publication_items WHERE key = ?',
       'DELETE FROM outbox WHERE key = ?',
       'DELETE FROM outboxes WHERE key = ?',
+      'DELETE FROM kept_publications WHERE key = ?',
       'DELETE FROM schedule WHERE key = ?',
     ].map((sql) => database.prepare(sql));
   }

@@ -6,6 +6,7 @@ import type {
   NewExchange,
   OutboundExchange,
   PublicationItem,
+  Receipt,
   Settlement,
 } from '../../bridge/ports.ts';
 import type { PublicationParts } from './publications.ts';
@@ -28,7 +29,7 @@ export class SqliteExchanges implements Exchanges {
        VALUES (?, ?, ?, 'publish', ?, ?, ?)`,
     );
     this.#release = database.prepare(
-      `UPDATE exchanges SET stage = 'release' WHERE key = ? AND packet_id = ? AND generation = ?`,
+      `UPDATE exchanges SET stage = 'release', reason_code = ? WHERE key = ? AND packet_id = ? AND generation = ?`,
     );
     this.#finish = database.prepare('DELETE FROM exchanges WHERE key = ? AND packet_id = ?');
     this.#items = database.prepare(
@@ -37,7 +38,8 @@ export class SqliteExchanges implements Exchanges {
     );
     this.#discardOthers = database.prepare('DELETE FROM exchanges WHERE key = ? AND generation <> ?');
     this.#load = database.prepare(
-      'SELECT packet_id AS packetId, stage, packet, publication, item FROM exchanges WHERE key = ? ORDER BY position',
+      `SELECT packet_id AS packetId, stage, reason_code AS reasonCode, packet, publication, item
+       FROM exchanges WHERE key = ? ORDER BY position`,
     );
   }
 
@@ -51,9 +53,9 @@ export class SqliteExchanges implements Exchanges {
     });
   }
 
-  release(fence: Fence, generation: number, packetIds: readonly number[]): Promise<void> {
+  release(fence: Fence, generation: number, receipts: readonly Receipt[]): Promise<void> {
     return this.#fenced(fence, () => {
-      for (const packetId of packetIds) this.#release.run(fence.key, packetId, generation);
+      for (const { packetId, reasonCode } of receipts) this.#release.run(reasonCode, fence.key, packetId, generation);
     });
   }
 

@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { ItemState, Key, NewPublication, Publication, PublicationItem } from '../../bridge/ports.ts';
+import { sizeOf } from '../publication-size.ts';
 
 /** Publications that one write removes when they have expired: more than it adds. */
 const PURGED_AT_ONCE = 4;
@@ -29,7 +30,12 @@ export class PublicationTable {
   readonly #setState: StatementSync;
   readonly #countEnd: StatementSync;
   readonly #expired: StatementSync;
-  readonly #removals: readonly StatementSync[];
+  readonly #expiredOf: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #removeItems: StatementSync;
+  readonly #kept: StatementSync;
+  readonly #countKept: StatementSync;
+  readonly #forgetNone: StatementSync;
   readonly #queue: StatementSync;
   readonly #unqueue: StatementSync;
   readonly #contents: StatementSync;
@@ -41,7 +47,7 @@ export class PublicationTable {
   #lastPosition: number;
 
   constructor(database: DatabaseSync) {
-    this.#insert = database.prepare('INSERT INTO publications VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+    this.#insert = database.prepare('INSERT INTO publications VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
     this.#insertItem = database.prepare('INSERT INTO publication_items VALUES (?, ?, ?, ?, ?)');
     const columns =
       'id, idempotency_key AS idempotencyKey, fingerprint, batch, queued, accepted_at AS acceptedAt FROM publications';
@@ -62,10 +68,17 @@ export class PublicationTable {
     this.#expired = database.prepare(
       `SELECT key, id FROM publications WHERE expires_at <= ? ORDER BY expires_at LIMIT ${PURGED_AT_ONCE}`,
     );
-    this.#removals = [
-      'DELETE FROM publication_items WHERE key = ? AND publication = ?',
-      'DELETE FROM publications WHERE key = ? AND id = ?',
-    ].map((sql) => database.prepare(sql));
+    this.#expiredOf = database.prepare(
+      'SELECT id FROM publications WHERE key = ? AND expires_at <= ? ORDER BY expires_at LIMIT 1',
+    );
+    this.#remove = database.prepare('DELETE FROM publications WHERE key = ? AND id = ? RETURNING bytes');
+    this.#removeItems = database.prepare('DELETE FROM publication_items WHERE key = ? AND publication = ?');
+    this.#kept = database.prepare('SELECT publications, bytes FROM kept_publications WHERE key = ?');
+    this.#countKept = database.prepare(
+      `INSERT INTO kept_publications VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET
+       publications = publications + excluded.publications, bytes = bytes + excluded.bytes`,
+    );
+    this.#forgetNone = database.prepare('DELETE FROM kept_publications WHERE key = ? AND publications = 0');
     this.#queue = database.prepare('INSERT INTO outbox VALUES (?, ?, ?, ?, ?)');
     this.#unqueue = database.prepare(`DELETE FROM outbox ${item} RETURNING length(body) AS size`);
     this.#contents = database.prepare('SELECT messages, bytes FROM outboxes WHERE key = ?');
@@ -89,7 +102,9 @@ export class PublicationTable {
     const unended = items.filter(({ outcome }) => outcome === null).length;
     const expiresAt = now + retentionMs * (unended > 0 ? 2 : 1);
     const flags = [Number(batch), Number(queued)];
-    this.#insert.run(key, id, idempotencyKey, fingerprint, ...flags, now, expiresAt, retentionMs, unended);
+    const bytes = sizeOf(publication);
+    this.#insert.run(key, id, idempotencyKey, fingerprint, ...flags, now, expiresAt, retentionMs, unended, bytes);
+    this.#countKept.run(key, 1, bytes);
     for (const [index, { outcome }] of items.entries()) {
       this.#insertItem.run(key, id, index, outcome === null ? 'open' : 'done', outcome);
     }
@@ -109,8 +124,21 @@ export class PublicationTable {
   /** Removes some of those that have expired, whosever they are, and in any case the one of that idempotency key. */
   purge(key: Key, idempotencyKey: string | null, now: number): void {
     const former = idempotencyKey === null ? undefined : this.#byIdempotencyKey.get(key, idempotencyKey, 0);
-    if (former !== undefined) this.#remove(key, String(former.id));
-    for (const expired of this.#expired.all(now)) this.#remove(String(expired.key) as Key, String(expired.id));
+    if (former !== undefined) this.#forget(key, String(former.id));
+    for (const expired of this.#expired.all(now)) this.#forget(String(expired.key) as Key, String(expired.id));
+  }
+
+  /** Removes the one of this key that expired first; false when none has expired. */
+  purgeOne(key: Key, now: number): boolean {
+    const expired = this.#expiredOf.get(key, now);
+    if (expired === undefined) return false;
+    this.#forget(key, String(expired.id));
+    return true;
+  }
+
+  keptOf(key: Key): { publications: number; bytes: number } {
+    const row = this.#kept.get(key);
+    return { publications: Number(row?.publications ?? 0), bytes: Number(row?.bytes ?? 0) };
   }
 
   stateOf(key: Key, { publication, index }: PublicationItem): ItemState['state'] | null {
@@ -151,11 +179,13 @@ export class PublicationTable {
     for (const row of this.#page.iterate(key, after, limit)) yield row as unknown as OutboxRow;
   }
 
-  #remove(key: Key, id: string): void {
+  #forget(key: Key, id: string): void {
     for (const { item } of this.#queuedItems.all(key, id)) {
       this.unqueue(key, { publication: id, index: Number(item) });
     }
-    for (const removal of this.#removals) removal.run(key, id);
+    this.#removeItems.run(key, id);
+    this.#countKept.run(key, -1, -Number(this.#remove.get(key, id)?.bytes ?? 0));
+    this.#forgetNone.run(key);
   }
 }
 

@@ -1,14 +1,16 @@
 import type {
+  BeginResult,
   Fence,
   Key,
   NewPublication,
   OutboxEntry,
-  OutboxLimits,
   Publication,
+  PublicationLimits,
   Publications,
   Settlement,
 } from '../../bridge/ports.ts';
 import { decodeOutgoing, encodeOutgoing } from '../message-codec.ts';
+import { sizeOf } from '../publication-size.ts';
 import type { MemoryLeases } from './leases.ts';
 import type { PublicationTable } from './publication-table.ts';
 import type { Transactions } from './transactions.ts';
@@ -31,7 +33,7 @@ export class SqlitePublications implements Publications {
     this.#parts = parts;
   }
 
-  begin(fence: Fence, publication: NewPublication, limits: OutboxLimits): Promise<'begun' | 'full' | Publication> {
+  begin(fence: Fence, publication: NewPublication, limits: PublicationLimits): Promise<BeginResult> {
     const { transactions, leases, publications, now } = this.#parts;
     const { id, idempotencyKey, queued, items } = publication;
     return transactions.write(() => {
@@ -43,7 +45,10 @@ export class SqlitePublications implements Publications {
       const bodies = items.map(({ message, outcome }) =>
         queued && message !== null && outcome === null ? encodeOutgoing(message) : null,
       );
-      if (queued && !hasRoom(bodies, publications.outboxOf(fence.key), limits)) return 'full';
+      if (queued && !hasRoom(bodies, publications.outboxOf(fence.key), limits)) return 'outbox-full';
+      while (!mayKeep(publication, publications.keptOf(fence.key), limits)) {
+        if (!publications.purgeOne(fence.key, time)) return 'full';
+      }
       publications.insert(fence.key, publication, time);
       for (const [index, body] of bodies.entries()) {
         if (body !== null) publications.queue(fence.key, { publication: id, index }, body);
@@ -88,9 +93,17 @@ export class SqlitePublications implements Publications {
 function hasRoom(
   bodies: readonly (Uint8Array | null)[],
   { messages, bytes }: { messages: number; bytes: number },
-  { maxMessages, maxBytes }: OutboxLimits,
+  { outboxMessages, outboxBytes }: PublicationLimits,
 ): boolean {
   const added = bodies.filter((body) => body !== null);
   const size = added.reduce((sum, body) => sum + body.length, 0);
-  return added.length === 0 || (messages + added.length <= maxMessages && bytes + size <= maxBytes);
+  return added.length === 0 || (messages + added.length <= outboxMessages && bytes + size <= outboxBytes);
+}
+
+function mayKeep(
+  publication: NewPublication,
+  kept: { publications: number; bytes: number },
+  { publications, publicationBytes }: PublicationLimits,
+): boolean {
+  return kept.publications < publications && kept.bytes + sizeOf(publication) <= publicationBytes;
 }

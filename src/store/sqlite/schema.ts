@@ -112,4 +112,18 @@ export const MIGRATIONS: readonly string[] = [
     bytes    INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE exchanges ADD COLUMN reason_code INTEGER NOT NULL DEFAULT 0;  -- of PUBREC
+
+  ALTER TABLE publications ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;  -- publication-size.ts
+  CREATE INDEX publications_expiry_of_key ON publications (key, expires_at);
+
+  -- What is kept for each key; a row of its own, so that a limit is not a count.
+  CREATE TABLE kept_publications (
+    key          TEXT NOT NULL PRIMARY KEY,
+    publications INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  INSERT INTO kept_publications SELECT key, count(*), 0 FROM publications GROUP BY key;
+  `,
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { OutboundExchange } from '../../../src/bridge/ports.ts';
+import type { OutboundExchange, Receipt } from '../../../src/bridge/ports.ts';
 import { own, type StoreContext } from './fixtures.ts';
 
 function packet(text: string): Uint8Array {
@@ -11,6 +11,11 @@ function told(exchanges: readonly OutboundExchange[]): string[] {
   return exchanges.map(({ packetId, stage, packet: bytes }) =>
     stage === 'publish' ? `${packetId} publish ${Buffer.from(bytes).toString('latin1')}` : `${packetId} release`,
   );
+}
+
+/** PUBRECs that say Success. */
+function receipts(...packetIds: number[]): Receipt[] {
+  return packetIds.map((packetId) => ({ packetId, reasonCode: 0 }));
 }
 
 export function describeExchanges(context: StoreContext): void {
@@ -39,13 +44,32 @@ export function describeExchanges(context: StoreContext): void {
         1,
         [1, 2, 3, 4].map((packetId) => ({ packetId, packet: packet('p') })),
       );
-      await store.exchanges.release(lease, 1, [3, 1]);
-      await store.exchanges.release(lease, 1, [1, 77]);
+      await store.exchanges.release(lease, 1, receipts(3, 1));
+      await store.exchanges.release(lease, 1, receipts(1, 77));
       await store.exchanges.finish(lease, [2, 88]);
       await store.exchanges.finish(lease, [2]);
       expect(told(await store.exchanges.load(lease, 1))).toEqual(['1 release', '3 release', '4 publish p\0\xff']);
       await store.exchanges.finish(lease, [1, 3, 4]);
       expect(await store.exchanges.load(lease, 1)).toEqual([]);
+    });
+
+    it('keep what PUBREC said, and an identifier that is used anew does not inherit it', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const begin = (packetId: number) => store.exchanges.begin(lease, 1, [{ packetId, packet: packet('p') }]);
+      const codes = async () => (await store.exchanges.load(lease, 1)).map(({ reasonCode }) => reasonCode);
+      for (const packetId of [1, 2, 3]) await begin(packetId);
+      await store.exchanges.release(lease, 1, [
+        { packetId: 1, reasonCode: 0x10 },
+        { packetId: 2, reasonCode: 0 },
+      ]);
+      expect(await codes()).toEqual([0x10, 0, 0]);
+      await store.exchanges.release(lease, 1, [{ packetId: 1, reasonCode: 0x10 }]);
+      await store.exchanges.finish(lease, [1]);
+      await begin(1);
+      expect(await codes()).toEqual([0, 0, 0]);
+      await store.exchanges.release(lease, 1, receipts(1));
+      expect(await codes()).toEqual([0, 0, 0]);
     });
 
     it('use an identifier anew once it is free, and then come last', async () => {
@@ -55,7 +79,7 @@ export function describeExchanges(context: StoreContext): void {
         { packetId: 1, packet: packet('first') },
         { packetId: 2, packet: packet('second') },
       ]);
-      await store.exchanges.release(lease, 1, [1]);
+      await store.exchanges.release(lease, 1, receipts(1));
       await store.exchanges.finish(lease, [1]);
       await store.exchanges.begin(lease, 1, [{ packetId: 1, packet: packet('third') }]);
       expect(told(await store.exchanges.load(lease, 1))).toEqual(['2 publish second\0\xff', '1 publish third\0\xff']);
@@ -65,7 +89,7 @@ export function describeExchanges(context: StoreContext): void {
       const { store } = context;
       const lease = await own(store);
       await store.exchanges.begin(lease, 1, [{ packetId: 1, packet: packet('old') }]);
-      await store.exchanges.release(lease, 2, [1]);
+      await store.exchanges.release(lease, 2, receipts(1));
       expect(told(await store.exchanges.load(lease, 1))).toEqual(['1 publish old\0\xff']);
       await store.exchanges.begin(lease, 2, [{ packetId: 2, packet: packet('new') }]);
       expect(told(await store.exchanges.load(lease, 2))).toEqual(['2 publish new\0\xff']);

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Epoch, type Fence, type NewPublication, StaleEpoch, type Store } from '../../../src/bridge/ports.ts';
 import { drain, entries, newKey, own, ROOMY, type StoreContext } from './fixtures.ts';
-
-const LIMITS = { maxMessages: 10, maxBytes: 10_000 };
+import { UNLIMITED } from './publications.ts';
 
 function publication(id: string): NewPublication {
   const message = { topic: 't', payload: Buffer.from(id), qos: 1, retain: false } as const;
@@ -17,10 +16,10 @@ const FENCED: Readonly<Record<string, (store: Store, fence: Fence) => Promise<un
   append: (store, fence) => store.inbound.append(fence, 1, entries(['stale']), ROOMY),
   countDropped: (store, fence) => store.queues.countDropped(fence, 7),
   'exchanges.begin': (store, fence) => store.exchanges.begin(fence, 1, [{ packetId: 2, packet: Buffer.from('stale') }]),
-  'exchanges.release': (store, fence) => store.exchanges.release(fence, 1, [1]),
+  'exchanges.release': (store, fence) => store.exchanges.release(fence, 1, [{ packetId: 1, reasonCode: 0 }]),
   'exchanges.finish': (store, fence) => store.exchanges.finish(fence, [1]),
   'exchanges.load': (store, fence) => store.exchanges.load(fence, 99),
-  'publications.begin': (store, fence) => store.publications.begin(fence, publication('stale'), LIMITS),
+  'publications.begin': (store, fence) => store.publications.begin(fence, publication('stale'), UNLIMITED),
   'publications.settle': (store, fence) =>
     store.publications.settle(fence, [{ item: { publication: 'kept', index: 0 }, outcome: 'stale' }]),
 };
@@ -67,7 +66,7 @@ async function withState(store: Store) {
   await store.inbound.beginGeneration(lease, { state: 'online' });
   await store.inbound.append(lease, 1, entries(['kept']), ROOMY);
   await store.exchanges.begin(lease, 1, [{ packetId: 1, packet: Buffer.from('kept') }]);
-  await store.publications.begin(lease, publication('kept'), LIMITS);
+  await store.publications.begin(lease, publication('kept'), UNLIMITED);
   return lease;
 }
 

@@ -122,17 +122,21 @@ export function positionAt(page: QueuePage, index: number): Position {
   return position;
 }
 
-/** A message with its bytes as numbers: compares content, whatever class the byte arrays have. */
+/** A message with its bytes as text: compares content, whatever class the byte arrays have. */
 export function plain(message: IncomingMessage): Record<string, unknown> {
   const { payload, properties, ...rest } = message;
   const correlationData = properties?.correlationData;
   return {
     ...rest,
-    payload: [...payload],
+    payload: toHex(payload),
     ...(properties && {
-      properties: { ...properties, ...(correlationData && { correlationData: [...correlationData] }) },
+      properties: { ...properties, ...(correlationData && { correlationData: toHex(correlationData) }) },
     }),
   };
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
 export function numbered(count: number, prefix = 'm'): string[] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Epoch, StaleEpoch } from '../../../src/bridge/ports.ts';
+import { type Epoch, type Key, StaleEpoch } from '../../../src/bridge/ports.ts';
 import { holderOf, LONG, newKey, own, type StoreContext } from './fixtures.ts';
 
 const SHORT = 300;
@@ -42,7 +42,7 @@ export function describeLeases(context: StoreContext): void {
       if ('heldBy' in next) throw new Error('not taken over');
       expect(next.epoch).not.toBe(frozen.epoch);
       await expect(store.inbound.saveStatus(frozen, {})).rejects.toThrow(StaleEpoch);
-      expect(await store.leases.renew([frozen, next], LONG)).toEqual(new Set([frozen.key]));
+      expect(await store.leases.renew([frozen, next], LONG)).toMatchObject({ lost: new Set([frozen.key]) });
       await other.inbound.saveStatus(next, { state: 'online' });
       expect(await store.leases.acquire(frozen.key, holderOf('node-b'), LONG)).toEqual({ heldBy: 'node-a' });
       expect(await store.leases.holder(frozen.key)).toBe('node-a');
@@ -116,14 +116,16 @@ export function describeLeases(context: StoreContext): void {
       // The wait above may have outlasted the short leases.
       await Promise.all(held.map(({ key }) => own(store, key, 'node-a', SHORT)));
 
-      const lost = await store.leases.renew([...held, released, lapsed, unknown], LONG);
-
-      expect(lost).toEqual(new Set([released, lapsed, unknown].map(({ key }) => key)));
+      const keysOf = (leases: readonly { readonly key: Key }[]) => new Set(leases.map(({ key }) => key));
+      expect(await store.leases.renew([...held, released, lapsed, unknown], LONG)).toEqual({
+        renewed: keysOf(held),
+        lost: keysOf([released, lapsed, unknown]),
+      });
       const witness = await own(store, newKey(), 'node-a', SHORT);
       await expired(context, witness.key);
       for (const { key } of held) expect(await store.leases.holder(key)).toBe('node-a');
       expect(await store.leases.holder(released.key)).toBeNull();
-      expect(await store.leases.renew([], LONG)).toEqual(new Set());
+      expect(await store.leases.renew([], LONG)).toEqual({ renewed: new Set(), lost: new Set() });
     });
 
     it('are left alone by who no longer has them', async () => {
@@ -132,7 +134,7 @@ export function describeLeases(context: StoreContext): void {
       await store.leases.release(first);
       const second = await own(store, first.key, 'node-b');
       await store.leases.release(first);
-      expect(await store.leases.renew([first], LONG)).toEqual(new Set([first.key]));
+      expect(await store.leases.renew([first], LONG)).toMatchObject({ lost: new Set([first.key]) });
       expect(await store.leases.holder(first.key)).toBe('node-b');
       await store.leases.release(second);
       await store.leases.release(second);

@@ -1,10 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import type { Fence, NewPublication, Publication, PublicationItem, Store } from '../../../src/bridge/ports.ts';
+import type {
+  Fence,
+  NewPublication,
+  Publication,
+  PublicationItem,
+  PublicationLimits,
+  Store,
+} from '../../../src/bridge/ports.ts';
 import type { OutgoingMessage } from '../../../src/mqtt/message.ts';
 import { newKey, own, type StoreContext, unique } from './fixtures.ts';
 
 const DAY = 86_400_000;
-const UNLIMITED = { maxMessages: 10_000, maxBytes: 64 * 1024 * 1024 };
+/** More than any test fills. */
+export const UNLIMITED: PublicationLimits = {
+  outboxMessages: 10_000,
+  outboxBytes: 64 * 1024 * 1024,
+  publications: 10_000,
+  publicationBytes: 64 * 1024 * 1024,
+};
 
 export function outgoing(text: string, more: Partial<OutgoingMessage> = {}): OutgoingMessage {
   return { topic: 'plant/7/cmd', payload: Buffer.from(text), qos: 1, retain: false, ...more };
@@ -125,9 +138,57 @@ export function describePublications(context: StoreContext): void {
       const publication = queued(['a', 'b'], { retentionMs: 150 });
       await stored(store, lease, publication);
       await context.elapse(300, async () => (await states(store, lease, publication.id)).length === 0);
-      const limits = { maxMessages: 2, maxBytes: 1_000 };
+      const limits = { ...UNLIMITED, outboxMessages: 2, outboxBytes: 1_000 };
       expect(await store.publications.begin(lease, queued(['c', 'd']), limits)).toBe('begun');
       expect(await waiting(store, lease)).toEqual(['c', 'd']);
+    });
+
+    it('are so many at most, those that have expired not counted', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const three = { ...UNLIMITED, publications: 3 };
+      const begin = (publication: NewPublication) => store.publications.begin(lease, publication, three);
+      expect(await begin(direct(1, { retentionMs: 150 }))).toBe('begun');
+      const known = direct(1, { idempotencyKey: 'k' });
+      expect(await begin(known)).toBe('begun');
+      expect(await begin(queued(['a']))).toBe('begun');
+      const refused = queued(['b'], { idempotencyKey: 'refused' });
+      expect(await begin(refused)).toBe('full');
+      expect(await store.publications.find(lease.key, { idempotencyKey: 'refused' })).toBeNull();
+      expect(await waiting(store, lease)).toEqual(['a']);
+      expect(await begin(direct(1, { idempotencyKey: 'k' }))).toMatchObject({ id: known.id });
+      expect(await store.publications.begin(await own(store), refused, three)).toBe('begun');
+      await context.elapse(300, async () => (await begin(refused)) === 'begun');
+      expect(await begin(direct(1))).toBe('full');
+    });
+
+    it('take so many bytes at most, with what their outcomes may take', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const limits = { ...UNLIMITED, publicationBytes: 10_000 };
+      const begin = (publication: NewPublication) => store.publications.begin(lease, publication, limits);
+      const outcomes = (count: number, bytes: number) =>
+        Array.from({ length: count }, () => ({ message: null, outcome: 'x'.repeat(bytes) }));
+      expect(await begin(direct(100))).toBe('full');
+      expect(await begin(direct(0, { items: outcomes(1, 10_000) }))).toBe('full');
+      const expiring = ['a', 'b', 'c'].map((id) => direct(0, { id, items: outcomes(1, 2_500), retentionMs: 300 }));
+      for (const publication of expiring) expect(await begin(publication)).toBe('begun');
+      const large = direct(0, { items: outcomes(3, 3_000) });
+      expect(await begin(large)).toBe('full');
+      await context.elapse(300, async () => (await begin(large)) === 'begun');
+      expect(await begin(direct(1))).toBe('begun');
+      expect(await begin(direct(1))).toBe('full');
+    });
+
+    it('are forgotten, as many as it takes, where the new one needs their room', async () => {
+      const { store } = context;
+      const lease = await own(store);
+      const expiring = Array.from({ length: 20 }, () => direct(1, { retentionMs: 100 }));
+      for (const publication of expiring) await stored(store, lease, publication);
+      const large = direct(30, { idempotencyKey: 'large' });
+      const limits = { ...UNLIMITED, publicationBytes: 17_000 };
+      await context.elapse(200, async () => (await store.publications.begin(lease, large, limits)) === 'begun');
+      expect(await states(store, lease, large.id)).toHaveLength(30);
     });
 
     it('go with their Connection', async () => {
@@ -190,19 +251,19 @@ export function describePublications(context: StoreContext): void {
     it('takes all of a publication or nothing, up to its limits, and more when some of it has ended', async () => {
       const { store } = context;
       const lease = await own(store);
-      const three = { maxMessages: 3, maxBytes: 1_000_000 };
+      const three = { ...UNLIMITED, outboxMessages: 3 };
       const first = queued(['a', 'b']);
       expect(await store.publications.begin(lease, first, three)).toBe('begun');
       const second = queued(['c', 'd'], { idempotencyKey: 'k' });
-      expect(await store.publications.begin(lease, second, three)).toBe('full');
+      expect(await store.publications.begin(lease, second, three)).toBe('outbox-full');
       expect(await store.publications.find(lease.key, { idempotencyKey: 'k' })).toBeNull();
       expect(await store.publications.begin(lease, direct(9), three)).toBe('begun');
       await store.publications.settle(lease, [{ item: firstOf(itemsOf(first)), outcome: 'x' }]);
       expect(await store.publications.begin(lease, second, three)).toBe('begun');
       expect(await waiting(store, lease)).toEqual(['b', 'c', 'd']);
       const large = queued(['x'.repeat(1_000)]);
-      expect(await store.publications.begin(lease, large, { maxMessages: 100, maxBytes: 1_000 })).toBe('full');
-      expect(await store.publications.begin(lease, large, { maxMessages: 100, maxBytes: 1_200 })).toBe('begun');
+      expect(await store.publications.begin(lease, large, { ...UNLIMITED, outboxBytes: 1_000 })).toBe('outbox-full');
+      expect(await store.publications.begin(lease, large, { ...UNLIMITED, outboxBytes: 1_200 })).toBe('begun');
     });
 
     it('has pages that end early rather than fill the memory', async () => {
@@ -243,11 +304,11 @@ export function describePublications(context: StoreContext): void {
 
     it('gives it the outcome when it is finished', async () => {
       const { store, lease, item, id } = await begun();
-      await store.exchanges.release(lease, 1, [5]);
+      await store.exchanges.release(lease, 1, [{ packetId: 5, reasonCode: 0 }]);
       await store.exchanges.finish(lease, [5, 6], [{ item, outcome: '{"reasonCode":0}' }]);
       expect(await states(store, lease, id)).toEqual(['done {"reasonCode":0}']);
       expect(await store.exchanges.load(lease, 1)).toEqual([]);
-      const limits = { maxMessages: 1, maxBytes: 1_000 };
+      const limits = { ...UNLIMITED, outboxMessages: 1, outboxBytes: 1_000 };
       expect(await store.publications.begin(lease, queued(['b']), limits)).toBe('begun');
     });
 

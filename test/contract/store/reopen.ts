@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../src/bridge/ports.ts';
 import { until } from '../../helpers/until.ts';
 import { drain, entries, filled, newRecord, numbered, own, positionAt, ROOMY, textsOf } from './fixtures.ts';
-import { outgoing } from './publications.ts';
+import { outgoing, UNLIMITED } from './publications.ts';
 import { takeAll } from './schedule.ts';
 
 export interface Reopening {
@@ -31,10 +31,10 @@ export function describeReopen({ open, reopen }: Reopening): void {
       await store.inbound.append(lease, 1, entries(['m5'], 11), ROOMY);
       await store.exchanges.begin(lease, 1, [{ packetId: 1, packet: Buffer.from('one') }]);
       await store.exchanges.begin(lease, 1, [{ packetId: 2, packet: Buffer.from('two') }]);
-      await store.exchanges.release(lease, 1, [1]);
+      await store.exchanges.release(lease, 1, [{ packetId: 1, reasonCode: 0x10 }]);
       const items = ['first', 'second'].map((text) => ({ message: outgoing(text), outcome: null }));
       const members = { idempotencyKey: 'k', fingerprint: 'f', batch: true, queued: true, retentionMs: 86_400_000 };
-      await store.publications.begin(lease, { id: 'p', ...members, items }, { maxMessages: 9, maxBytes: 9_999 });
+      await store.publications.begin(lease, { id: 'p', ...members, items }, UNLIMITED);
       await store.publications.settle(lease, [{ item: { publication: 'p', index: 0 }, outcome: 'sent' }]);
       const before = await store.queues.read(lease.key, null, 10);
       const stats = await store.queues.stats(lease.key);
@@ -56,10 +56,9 @@ export function describeReopen({ open, reopen }: Reopening): void {
         { message: { qos: 1 }, item: { index: 1 } },
       ]);
       const owner = await own(store, lease.key);
-      const stages = (await store.exchanges.load(owner, 1)).map(({ packetId, stage }) => [packetId, stage]);
-      expect(stages).toEqual([
-        [1, 'release'],
-        [2, 'publish'],
+      expect(await store.exchanges.load(owner, 1)).toMatchObject([
+        { packetId: 1, stage: 'release', reasonCode: 0x10 },
+        { packetId: 2, stage: 'publish', reasonCode: 0 },
       ]);
       expect(await store.inbound.append(owner, 1, entries(['again'], 11), ROOMY)).toMatchObject({
         stored: 0,

@@ -355,22 +355,24 @@ describe('the service', () => {
   });
 });
 
-describe('publishes whose outcome is kept', () => {
-  const URL_PATH = '/v1/connections/a/publish';
+describe.each(['/v1/connections/a/publish', '/v1/publish?broker=a'])('publishes whose outcome is kept: %s', (url) => {
   const MESSAGE = { topic: 't', payload: 'x', qos: 1 };
 
   /** Publishes one message with these headers, over a bridge that answers so; and what the bridge was asked. */
   async function send(answer: KeptAnswer | Problem, headers: Record<string, string>, payload: object = MESSAGE) {
     const asked: KeptRequest[] = [];
-    const app = await appWith({
-      publish: async () => [OUTCOME],
-      publishKept: async (_id, request) => {
-        asked.push(request);
-        if (answer instanceof Problem) throw answer;
-        return answer;
-      },
-    });
-    const response = await app.inject({ method: 'POST', url: URL_PATH, headers: { ...LOCAL, ...headers }, payload });
+    const publish = async () => [OUTCOME];
+    const publishKept = async (to: string, request: KeptRequest) => {
+      expect(to).toBe('a');
+      asked.push(request);
+      if (answer instanceof Problem) throw answer;
+      return answer;
+    };
+    const isPooled = url.startsWith('/v1/publish');
+    const app = await appWith(
+      isPooled ? { publishPooled: publish, publishPooledKept: publishKept } : { publish, publishKept },
+    );
+    const response = await app.inject({ method: 'POST', url, headers: { ...LOCAL, ...headers }, payload });
     return { response, asked };
   }
 
@@ -437,61 +439,37 @@ describe('publishes whose outcome is kept', () => {
     expect([response.statusCode, asked]).toEqual([400, []]);
   });
 
-  test.each(['still-running', 'idempotency-key-reused', 'overloaded', 'connection-not-usable'] as const)(
-    '%s',
-    async (name) => {
-      const { response } = await send(new Problem(name), { 'idempotency-key': 'k' });
-      expect(response.json()).toMatchObject({ type: `/problems/${name}` });
+  test.each(['still-running', 'idempotency-key-reused', 'overloaded', 'not-owner'] as const)('%s', async (name) => {
+    const { response } = await send(new Problem(name), { 'idempotency-key': 'k' });
+    expect(response.json()).toMatchObject({ type: `/problems/${name}` });
+  });
+});
+
+test('GET /v1/publishes/{publishId}: what is known of each message', async () => {
+  const view = { publishId: 'p1', acceptedAt: 0 };
+  const refused = new Problem('broker-refused', { reasonCode: 135 });
+  const views: Record<string, PublicationView> = {
+    pending: { ...view, batch: true, results: [OUTCOME, null] },
+    failed: { ...view, batch: false, results: [refused] },
+    unsent: { ...view, batch: false, results: [null] },
+  };
+  const app = await appWith({
+    getPublication: async (id) => {
+      const found = views[id];
+      if (found === undefined) throw new Problem('publish-not-found');
+      return found;
     },
-  );
-
-  test('GET /v1/publishes/{publishId}: what is known of each message', async () => {
-    const view = { publishId: 'p1', acceptedAt: 0 };
-    const refused = new Problem('broker-refused', { reasonCode: 135 });
-    const views: Record<string, PublicationView> = {
-      pending: { ...view, batch: true, results: [OUTCOME, null] },
-      failed: { ...view, batch: false, results: [refused] },
-      unsent: { ...view, batch: false, results: [null] },
-    };
-    const app = await appWith({
-      getPublication: async (id) => {
-        const found = views[id];
-        if (found === undefined) throw new Problem('publish-not-found');
-        return found;
-      },
-    });
-    const get = async (id: string) => {
-      const answer = await app.inject({ method: 'GET', url: `/v1/publishes/${id}`, headers: LOCAL });
-      return [answer.statusCode, answer.json()];
-    };
-    const shown = { publishId: 'p1', acceptedAt: '1970-01-01T00:00:00.000Z' };
-    expect(await get('pending')).toEqual([200, { ...shown, state: 'pending', results: [OUTCOME, null] }]);
-    expect(await get('failed')).toMatchObject([
-      200,
-      { ...shown, state: 'done', result: { status: 422, reasonCode: 135 } },
-    ]);
-    expect(await get('unsent')).toEqual([200, { ...shown, state: 'pending', result: null }]);
-    expect(await get('gone')).toMatchObject([404, { type: '/problems/publish-not-found' }]);
   });
-
-  test.each([
-    ['POST', '/v1/publish'],
-    ['POST', '/v1/topics/a'],
-    ['PUT', '/v1/topics/a'],
-    ['DELETE', '/v1/topics/a'],
-  ] as const)('%s %s refuses what only a Connection can keep', async (method, url) => {
-    const app = await appWith({ publishPooled: async () => [OUTCOME] });
-    const ask = async (headers: Record<string, string>) =>
-      (
-        await app.inject({
-          method,
-          url,
-          headers: { ...LOCAL, ...headers },
-          ...(method === 'DELETE' ? {} : { payload: MESSAGE }),
-        })
-      ).statusCode;
-    expect(await ask({ 'idempotency-key': 'k' })).toBe(501);
-    expect(await ask({ prefer: 'respond-async' })).toBe(501);
-    expect(await ask({ prefer: 'wait=1' })).toBe(200);
-  });
+  const get = async (id: string) => {
+    const answer = await app.inject({ method: 'GET', url: `/v1/publishes/${id}`, headers: LOCAL });
+    return [answer.statusCode, answer.json()];
+  };
+  const shown = { publishId: 'p1', acceptedAt: '1970-01-01T00:00:00.000Z' };
+  expect(await get('pending')).toEqual([200, { ...shown, state: 'pending', results: [OUTCOME, null] }]);
+  expect(await get('failed')).toMatchObject([
+    200,
+    { ...shown, state: 'done', result: { status: 422, reasonCode: 135 } },
+  ]);
+  expect(await get('unsent')).toEqual([200, { ...shown, state: 'pending', result: null }]);
+  expect(await get('gone')).toMatchObject([404, { type: '/problems/publish-not-found' }]);
 });

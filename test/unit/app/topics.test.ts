@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { describe, expect, test } from 'vitest';
-import type { PublishRequest } from '../../../src/bridge/facade.ts';
+import type { KeptAnswer, KeptRequest, PublishRequest } from '../../../src/bridge/facade.ts';
 import { appWith, incoming, LOCAL, MAX_PAYLOAD } from './fixture.ts';
 
 const OUTCOME = { qos: 1, reasonCode: 0, reason: 'Success', matched: null } as const;
@@ -166,6 +166,90 @@ describe('topics as resources: publishing', () => {
         .statusCode;
     expect(await post(MAX_PAYLOAD)).toBe(202);
     expect(await post(MAX_PAYLOAD + 1)).toBe(413);
+  });
+});
+
+describe('topics as resources: publishes whose outcome is kept', () => {
+  async function keeping(answer: KeptAnswer) {
+    const seen: { broker: string; request: KeptRequest }[] = [];
+    const app = await appWith({
+      publishPooledKept: async (broker, request) => {
+        seen.push({ broker, request });
+        return answer;
+      },
+    });
+    const send = (method: 'POST' | 'PUT' | 'DELETE', url: string, headers: object, payload?: string | Buffer) =>
+      app.inject({
+        method,
+        url,
+        headers: { ...LOCAL, 'idempotency-key': 'k', ...headers },
+        ...(payload === undefined ? {} : { payload }),
+      });
+    return { send, seen };
+  }
+
+  test.each(['POST', 'PUT', 'DELETE'] as const)(
+    '%s with Prefer: respond-async is 202 and says where to ask',
+    async (method) => {
+      const { send, seen } = await keeping({ replayed: false, publishId: 'p1' });
+      const answer = await send(
+        method,
+        '/v1/topics/t?broker=b',
+        { prefer: 'respond-async' },
+        method === 'DELETE' ? undefined : 'x',
+      );
+      expect([answer.statusCode, answer.json()]).toEqual([202, { publishId: 'p1', state: 'pending' }]);
+      expect(answer.headers).toMatchObject({ location: '/v1/publishes/p1', 'preference-applied': 'respond-async' });
+      expect(seen).toMatchObject([
+        {
+          broker: 'b',
+          request: { respondAsync: true, idempotencyKey: 'k', batch: false, items: [{ timeoutMs: 5_000 }] },
+        },
+      ]);
+    },
+  );
+
+  test.each(['POST', 'PUT', 'DELETE'] as const)('%s is replayed with its outcome', async (method) => {
+    const { send } = await keeping({ replayed: true, results: [OUTCOME] });
+    const answer = await send(method, '/v1/topics/t', {}, method === 'DELETE' ? undefined : 'x');
+    expect([answer.statusCode, answer.json()]).toEqual([200, OUTCOME]);
+    expect(answer.headers['idempotency-replayed']).toBe('true');
+  });
+
+  test('the fingerprint tells apart all that makes it another publish, and nothing else', async () => {
+    const { send, seen } = await keeping({ replayed: false, results: [OUTCOME] });
+    const fingerprint = async (...args: Parameters<typeof send>) => {
+      expect((await send(...args)).statusCode).toBe(200);
+      return seen.at(-1)?.request.fingerprint;
+    };
+    const first = await fingerprint('POST', '/v1/topics/t?qos=1', {}, 'x');
+    const same = [
+      await fingerprint('POST', '/v1/topics?topic=t&qos=1', {}, 'x'),
+      await fingerprint('POST', '/v1/topics/t?timeout=9', { 'mqtt-qos': '1', prefer: 'wait=1' }, 'x'),
+    ];
+    expect(new Set([first, ...same]).size).toBe(1);
+    const others = [
+      await fingerprint('POST', '/v1/topics/u?qos=1', {}, 'x'),
+      await fingerprint('POST', '/v1/topics/t?qos=2', {}, 'x'),
+      await fingerprint('PUT', '/v1/topics/t?qos=1', {}, 'x'),
+      await fingerprint('DELETE', '/v1/topics/t?qos=1', {}),
+      await fingerprint('POST', '/v1/topics/t?qos=1', {}),
+      await fingerprint('POST', '/v1/topics/t?qos=1&broker=b', {}, 'x'),
+      await fingerprint('POST', '/v1/topics/t?qos=1&messageExpiryInterval=1', {}, 'x'),
+      await fingerprint('POST', '/v1/topics/t?qos=1&userProperty=a=1', {}, 'x'),
+      await fingerprint('POST', '/v1/topics/t?qos=1&correlationData=AAE=', {}, 'x'),
+      await fingerprint('POST', '/v1/topics/t?qos=1', { 'content-type': 'text/plain' }, 'x'),
+      await fingerprint('POST', '/v1/topics/t?qos=1', {}, Buffer.from([0x78, 0xff])),
+      await fingerprint('POST', '/v1/topics/t?qos=1', {}, Buffer.from([0x78, 0xfe])),
+    ];
+    expect(new Set([first, ...others]).size).toBe(others.length + 1);
+  });
+
+  test('a malformed key is a fault', async () => {
+    const { send, seen } = await keeping({ replayed: false, results: [OUTCOME] });
+    const answer = await send('POST', '/v1/topics/t', { 'idempotency-key': 'ü' }, 'x');
+    expect([answer.statusCode, answer.json().errors[0].pointer]).toEqual([400, '?idempotency-key']);
+    expect(seen).toEqual([]);
   });
 });
 

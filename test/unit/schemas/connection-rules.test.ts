@@ -197,6 +197,8 @@ describe.each<{ subject: string; rows: Row[] }>([
       ['a lone surrogate', { clientId: '\ud800' }, '/clientId', /surrogate/, 'MQTT-1.5.4-1'],
       ['too long for MQTT', { id: 'a', clientId: LONG }, '/clientId', /65536 bytes/, 'MQTT 5.0 §1.5.4'],
       ['too long for a path', { clientId: 'a'.repeat(1025) }, '/id', /1025 bytes.*at most 1024/],
+      ["an id of the bridge's own", { clientId: 'a', id: '$bridge/a' }, '/id', /The id begins with "\$bridge\/"/],
+      ['a ClientID that would be one', { clientId: '$bridge/a' }, '/clientId', /which is the id where none is given/],
       ['an id too long for a path', { clientId: 'a', id: 'a'.repeat(1025) }, '/id', /The id has 1025 bytes/],
       ['an empty id', { id: '', clientId: 'a' }, '/id', /empty/],
       ['an id with U+0000', { id: 'a\0', clientId: 'a' }, '/id', /U\+0000/, 'MQTT-1.5.4-2'],

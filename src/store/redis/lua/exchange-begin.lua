@@ -4,7 +4,8 @@ Records outbound QoS 2 exchanges before their PUBLISH is sent; from then on they
 
 Input
   KEYS[1] lease
-  KEYS[2] exchanges  hash: <id> = "<generation> <order> <publish|release>", <id>:packet, <id>:item, order (of the latest)
+  KEYS[2] exchanges  hash: <id> = "<generation> <order> <publish|release>", <id>:packet, <id>:item,
+          <id>:reason = "<order> <PUBREC's reason code>" unless that is 0, order (of the latest)
   KEYS[3] publications
   ARGV[1] epoch
   ARGV[2] generation

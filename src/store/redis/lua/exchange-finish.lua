@@ -24,7 +24,7 @@ if not owns(KEYS[1], ARGV[1]) then
 end
 local last = 2 + tonumber(ARGV[2])
 for i = 3, last do
-  redis.call('HDEL', KEYS[2], ARGV[i], ARGV[i] .. ':packet', ARGV[i] .. ':item')
+  redis.call('HDEL', KEYS[2], ARGV[i], ARGV[i] .. ':packet', ARGV[i] .. ':item', ARGV[i] .. ':reason')
 end
 for i = last + 1, #ARGV, 3 do
   if ARGV[i + 2] == '' then

@@ -11,7 +11,8 @@ Input
   ARGV[1] epoch
   ARGV[2] generation
 Output
-  {order, packet identifier, publish|release, packet, "<publication>:<index>" or '', order, …} in no order
+  {order, packet identifier, publish|release, PUBREC's reason code, packet, "<publication>:<index>" or '', order …}
+  in no order
   -1 the epoch is stale
 ]]
 --- @include owns
@@ -21,6 +22,12 @@ Output
 if not owns(KEYS[1], ARGV[1]) then
   return -1
 end
+-- The release before forgets an exchange without its reason code: it counts for the exchange of that order alone.
+local function reasonOf(field, order)
+  local ofOrder, reason = string.match(redis.call('HGET', KEYS[2], field .. ':reason') or '', '^(%d+) (%d+)$')
+  return ofOrder == order and tonumber(reason) or 0
+end
+
 local found = {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.match(field, '^%d+$') then
@@ -31,10 +38,11 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
       found[#found + 1] = tonumber(order)
       found[#found + 1] = tonumber(field)
       found[#found + 1] = stage
+      found[#found + 1] = reasonOf(field, order)
       found[#found + 1] = redis.call('HGET', KEYS[2], field .. ':packet')
       found[#found + 1] = item
     else
-      redis.call('HDEL', KEYS[2], field, field .. ':packet', field .. ':item')
+      redis.call('HDEL', KEYS[2], field, field .. ':packet', field .. ':item', field .. ':reason')
       local publication, index = string.match(item, '^(.+):(%d+)$')
       if publication then
         setItem(KEYS[3], KEYS[5], KEYS[4], publication, index, 'exchanged', 'lost')

@@ -6,7 +6,8 @@ Removes some that have expired.
 Input
   KEYS[1] lease
   KEYS[2] publications  hash: <id> = "<accepted> <retention> <items> <queued> <batch> <fingerprint> <idempotency key>",
-          <id>:unended, <id>:<index> (the item's state), <id>:<index>:message; bytes and sequence of the outbox
+          <id>:unended, <id>:bytes (what it counts with), <id>:<index> (the item's state), <id>:<index>:message;
+          bytes and sequence of the outbox; kept-bytes (the sum of <id>:bytes)
   KEYS[3] publication-keys  hash: the id by idempotency key
   KEYS[4] publication-expiry  sorted set: ids by the time at which they expire
   KEYS[5] outbox  sorted set: <id>:<index> of messages that have not ended, in the order of their positions
@@ -17,11 +18,15 @@ Input
   ARGV[5] retention in milliseconds
   ARGV[6] messages that the outbox may hold
   ARGV[7] bytes of them
-  ARGV[8…] pairs: state of the item, message or ''
+  ARGV[8] publications that may be kept
+  ARGV[9] bytes of them
+  ARGV[10] bytes that this one counts with
+  ARGV[11…] pairs: state of the item, message or ''
 Output
   {1} begun
   {0} the outbox has no room
   {2, id, header, states …} the one that has the idempotency key
+  {3} too many are kept
   -1 the epoch is stale
 ]]
 --- @include owns
@@ -45,7 +50,9 @@ local function forget(former)
     end
     redis.call('HDEL', publications, field, field .. ':message')
   end
-  redis.call('HDEL', publications, former, former .. ':unended')
+  -- One of the release before counts with nothing.
+  redis.call('HINCRBY', publications, 'kept-bytes', -(redis.call('HGET', publications, former .. ':bytes') or 0))
+  redis.call('HDEL', publications, former, former .. ':unended', former .. ':bytes')
   redis.call('HDEL', keys, key)
   redis.call('ZREM', expiry, former)
 end
@@ -58,12 +65,17 @@ if idempotencyKey ~= '' then
     forget(known)
   end
 end
-for _, expired in ipairs(redis.call('ZRANGE', expiry, '-inf', time, 'BYSCORE', 'LIMIT', 0, 4)) do
-  forget(expired)
+local function forgetExpired(most)
+  local expired = redis.call('ZRANGE', expiry, '-inf', time, 'BYSCORE', 'LIMIT', 0, most)
+  for _, former in ipairs(expired) do
+    forget(former)
+  end
+  return #expired > 0
 end
+forgetExpired(4)
 
 local queued, bytes, unended = 0, 0, 0
-for i = 8, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   if ARGV[i] == 'open' then
     unended = unended + 1
   end
@@ -77,11 +89,22 @@ if queued > 0 and (redis.call('ZCARD', outbox) + queued > tonumber(ARGV[6]) or h
   return {0}
 end
 
-local count = (#ARGV - 7) / 2
+local function mayKeep()
+  local kept = tonumber(redis.call('HGET', publications, 'kept-bytes') or 0)
+  return redis.call('ZCARD', expiry) < tonumber(ARGV[8]) and kept + tonumber(ARGV[10]) <= tonumber(ARGV[9])
+end
+while not mayKeep() do
+  if not forgetExpired(1) then
+    return {3}
+  end
+end
+
+local count = (#ARGV - 10) / 2
 local header = string.format('%.0f %.0f %d %s %s', time, retention, count, ARGV[4], idempotencyKey)
-redis.call('HSET', publications, id, header, id .. ':unended', unended)
-for i = 8, #ARGV, 2 do
-  local field = id .. ':' .. (i - 8) / 2
+redis.call('HSET', publications, id, header, id .. ':unended', unended, id .. ':bytes', ARGV[10])
+redis.call('HINCRBY', publications, 'kept-bytes', ARGV[10])
+for i = 11, #ARGV, 2 do
+  local field = id .. ':' .. (i - 11) / 2
   redis.call('HSET', publications, field, ARGV[i])
   if ARGV[i + 1] ~= '' then
     redis.call('HSET', publications, field .. ':message', ARGV[i + 1])

@@ -123,6 +123,7 @@ describe('WayBack', () => {
       onDisowned: () => {
         disowned += 1;
       },
+      publisher: null,
     });
   });
   afterEach(async () => {

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Courier, Unanswered, Unreachable } from '../../../../src/bridge/fleet/courier.ts';
+import { createFrameBox } from '../../../../src/bridge/fleet/frame-box.ts';
 import type { Bus } from '../../../../src/bridge/ports.ts';
 import { Problem } from '../../../../src/errors/problem.ts';
 import { until } from '../../../helpers/until.ts';
 
+const KEY = Buffer.alloc(32, 7);
 const SOON = 200;
 const LONG = 10_000;
 
@@ -42,7 +44,7 @@ describe('calls from one instance to another', () => {
     bus = wire.bus,
   ): Promise<Courier> {
     const log = { debug() {}, info() {}, warn() {}, error() {} };
-    const courier = new Courier({ bus, holder: { nodeId, process: nodeId }, serve, log });
+    const courier = new Courier({ bus, holder: { nodeId, process: nodeId }, box: createFrameBox([KEY]), serve, log });
     couriers.push(courier);
     await courier.start();
     return courier;
