@@ -30,7 +30,13 @@ describe('parking', () => {
   const open = (id: string, more = {}) => bridge.openConnection(valid(document(id, more)));
   const view = (id: string) => bridge.getConnection(id);
   const becomes = (id: string, state: string) =>
-    until(async () => (await view(id)).state === state, { what: `${id} is ${state}`, within: 15_000 });
+    until(
+      async () => {
+        const { state: now, owner } = await view(id);
+        return now === state && (owner === null) === (state === 'parked');
+      },
+      { what: `${id} is ${state}`, within: 15_000 },
+    );
   const publish = (id: string, text: string) =>
     bridge.publish(id, [{ message: message(`${id}/out`, text, 1), timeoutMs: 5_000 }]);
   const send = (topic: string, text: string) => mosquittoPub(broker, ['-t', topic, '-q', '1', '-V', '5', '-m', text]);
@@ -125,6 +131,19 @@ describe('parking', () => {
     await becomes('changed', 'parked');
     await bridge.patchConnection('changed', { hold: 'always' });
     await becomes('changed', 'online');
+  });
+
+  it('one on demand that loses its broker comes back for who waits, and else rests', async () => {
+    const mortal = await startMosquitto({ persistence: true });
+    bridge = await createTestBridge({ url: mortal.url });
+    await bridge.start();
+    await open('lost', { hold: 'onDemand', subscriptions: [] });
+    await mortal.stop();
+    await becomes('lost', 'parked');
+    const publishing = bridge.publish('lost', [{ message: message('lost/out', 'x', 1), timeoutMs: 20_000 }]);
+    await mortal.start();
+    expect(await publishing).toMatchObject([{ qos: 1 }]);
+    await mortal.stop();
   });
 
   function mostAttached(ids: readonly string[]): number {

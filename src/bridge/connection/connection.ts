@@ -107,9 +107,9 @@ export class Connection {
       log: dependencies.log,
       parameters: () => this.#parameters,
       attempt: () => {
-        if (!this.#isToAttach()) return;
-        if (this.#isAtRest) this.#giveBack().catch(onStoreFailure);
-        else this.#network.make().catch(() => undefined);
+        if (!this.#isUsable) return;
+        if (this.#isNeeded) this.#network.make().catch(() => undefined);
+        else this.#giveBack().catch(onStoreFailure);
       },
       whileDetached: (task) =>
         this.#network.exclusively(async () => {
@@ -427,11 +427,16 @@ export class Connection {
     return this.isPublisher && this.#outbound.isComplete && this.#outbound.isIdle && this.#outbox.isIdle;
   }
 
-  /** It is to be attached by itself: not what rests, nor what is attached only when it is asked for. */
-  #isToAttach(): boolean {
+  /** Whether it may be attached without being asked to. */
+  get #isUsable(): boolean {
     const { wanted, state } = this.#session.status;
-    const rests = state === 'refused' || state === 'takenOver';
-    return this.#finished === null && wanted && !rests && this.#parameters.hold === 'always';
+    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
+  }
+
+  /** Whether a network connection is of use now: one on demand, and a publisher, need it while something is under way. */
+  get #isNeeded(): boolean {
+    if (this.isPublisher) return !this.#isAtRest;
+    return this.#parameters.hold === 'always' || !this.#outbound.isIdle || !this.#outbox.isIdle;
   }
 
   #use(): void {
@@ -443,10 +448,10 @@ export class Connection {
     return this.#session.release(this.nextLookMs);
   }
 
-  /** Nothing is under way on a publisher that is not attached: who publishes next, here or elsewhere, takes it again. */
+  /** Nothing is under way on one that is not attached: who needs it next, here or elsewhere, takes it again. */
   #giveBack(): Promise<void> {
     return this.#network.exclusively(async () => {
-      if (!this.#isAtRest || this.#network.exists || this.lease === null) return;
+      if (this.#isNeeded || this.#network.exists || this.lease === null) return;
       this.#session.setState('parked', PARKED);
       await this.#session.save();
       await this.#release();
@@ -461,7 +466,7 @@ export class Connection {
 
   async #settle(): Promise<void> {
     if (this.#finished !== null || this.#network.exists || this.lease === null) return;
-    if (this.#isToAttach()) this.#wayBack.tryNow();
+    if (this.#isUsable && this.#isNeeded) this.#wayBack.tryNow();
     else await this.#release();
   }
 
