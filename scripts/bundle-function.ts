@@ -3,7 +3,7 @@
  * the Lua scripts. CommonJS, because it starts faster: an ES module that imports node:http evaluates all that node:http exports,
  * fetch and WebSocket among it.
  */
-import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
@@ -67,7 +67,7 @@ export async function bundleFunction(entry: string, folder: string, absent = ABS
     ...OPTIONS,
     entryPoints: [entry],
     outfile: join(folder, 'bridge.cjs'),
-    plugins: [leaveOut(absent), loadOnDemand],
+    plugins: [leaveOut(absent), loadOnDemand, zodInParts],
     // Azure's worker provides it.
     external: ['@azure/functions-core'],
   });
@@ -125,5 +125,16 @@ const loadOnDemand: Plugin = {
         contents: `const load = () => require('./${file}').p${index};\nmodule.exports = { ${getters.join(', ')} };`,
       };
     });
+  },
+};
+
+/** As an export, `z` is an object that holds all of zod; as a namespace that is imported, it is only what is used of it. */
+const zodInParts: Plugin = {
+  name: 'zod-in-parts',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace("import { z } from 'zod';", "import * as z from 'zod';"),
+      loader: 'ts',
+    }));
   },
 };
