@@ -49,6 +49,8 @@ export interface Consequences {
   subscriptions: boolean;
 }
 
+/** How soon somebody tries again to attach what could not be, and has messages to send. */
+const OUTBOX_RETRY_MS = 10_000;
 /** How long a function waits for the store before it ends a network connection that it could have kept. */
 const FORGETTING_MS = 1_000;
 
@@ -330,15 +332,20 @@ export class Connection {
     });
   }
 
-  /** It could not be drained: stays parked until it is due again, with the reason to be seen. */
+  /**
+   * It could not be drained: stays parked until it is due again, with the reason to be seen. One whose outbox waits is
+   * `offline`, and tried again soon.
+   */
   async rest(error: unknown): Promise<void> {
     await this.#network.exclusively(async () => {
       const { state } = this.#session.status;
       if (this.lease === null || this.#network.exists || state === 'refused' || state === 'takenOver') return;
       this.#wayBack.cancel();
-      this.#session.setState('parked', stateReason(problemOfFailure(error, this.#parameters.protocolVersion)));
+      const waits = (await this.#deps.store.publications.outbox(this.key, 0, 1)).length > 0;
+      const reason = stateReason(problemOfFailure(error, this.#parameters.protocolVersion));
+      this.#session.setState(waits ? 'offline' : 'parked', reason);
       await this.#session.save();
-      await this.#release();
+      await this.#session.release(waits ? OUTBOX_RETRY_MS : this.nextLookMs);
     });
   }
 
