@@ -17,7 +17,7 @@ export class Drains {
     const connection = await this.#connections.live(id);
     const running = this.#running.get(connection.key);
     if (running !== undefined) return running;
-    if (!connection.isToDrain) return null;
+    if (!connection.parking.isToDrain) return null;
     const drain = this.#drain(connection, budgetMs).finally(() => this.#running.delete(connection.key));
     this.#running.set(connection.key, drain);
     return drain;
@@ -32,6 +32,6 @@ export class Drains {
     await connection.own();
     // Whoever had the lease meanwhile may have drained it since this was asked for.
     if (connection.status.drains !== drains) return true;
-    return connection.drain(budgetMs, this.#stopping.signal);
+    return connection.parking.drain(budgetMs, this.#stopping.signal);
   }
 }

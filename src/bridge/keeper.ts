@@ -145,7 +145,7 @@ export class Keeper {
   async #own(record: ConnectionRecord): Promise<Connection | null> {
     const connection = await this.#pool.obtain(record);
     await connection.refresh();
-    if (connection.nextLookMs === null) {
+    if (connection.parking.nextLookMs === null) {
       await this.#deps.store.schedule.cancel([record.key]);
       return null;
     }
@@ -175,21 +175,21 @@ export class Keeper {
 
   /** What is to stay attached goes on by itself from here, and so does a publisher; the rest is drained, and parked again. */
   async #bringBack(connection: Connection): Promise<boolean> {
-    const { isLasting, isPublisher, parameters, status } = connection;
-    const mayStay = !this.#isTransient && (isPublisher || this.#pool.room > 0 || !isLasting);
+    const { isPublisher, parameters, status, parking } = connection;
+    const mayStay = !this.#isTransient && (isPublisher || this.#pool.room > 0 || !parking.isLasting);
     const stays = mayStay && parameters.hold === 'always';
     if (stays && (isPublisher || status.state !== 'parked')) {
       await connection.settle();
       return false;
     }
     try {
-      await connection.drain(DRAIN_BUDGET_MS, this.#stopping.signal);
+      await parking.drain(DRAIN_BUDGET_MS, this.#stopping.signal);
     } catch (error) {
-      await connection.rest(error);
+      await parking.rest(error);
       return false;
     }
-    if (this.#isTransient) await connection.letGo();
-    else if (!stays) await connection.park();
+    if (this.#isTransient) await parking.letGo();
+    else if (!stays) await parking.park();
     return true;
   }
 }

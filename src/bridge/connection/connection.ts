@@ -1,25 +1,22 @@
 import { Problem } from '../../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
-import type { StateReason } from '../../schemas/connection-view.ts';
 import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
 import type { KeptPublish } from '../delivery/publish-queue.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { Dialer } from '../link/dial.ts';
-import { notOwner, problemOfFailure, stateReason, storeProblem } from '../link/link-problems.ts';
+import { notOwner, storeProblem } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
 import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch, StoreUnavailable } from '../ports.ts';
 import { Outbox } from '../publications/outbox.ts';
 import { isSlot } from '../publishers/slots.ts';
-import { Stopwatch } from '../stopwatch.ts';
-import { within } from '../waiting.ts';
 import { interrupted } from './attaching.ts';
 import type { Ending } from './attachment.ts';
 import { type Discarded, discardSession } from './discard-session.ts';
 import { NetworkConnection } from './network-connection.ts';
-import { nextLookMs } from './next-look.ts';
+import { Parking } from './parking.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import type { Turns } from './turns.ts';
@@ -49,16 +46,6 @@ export interface Consequences {
   subscriptions: boolean;
 }
 
-/** How soon somebody tries again to attach what could not be, and has messages to send. */
-const OUTBOX_RETRY_MS = 10_000;
-/** How long a function waits for the store before it ends a network connection that it could have kept. */
-const FORGETTING_MS = 1_000;
-
-const PARKED: StateReason = {
-  code: 'parked',
-  detail: 'Detached for now: the broker keeps the session, and a request, or the keeper, attaches it',
-};
-
 /**
  * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
  * Connection object may be dropped and made again from its record at any time.
@@ -76,14 +63,11 @@ export class Connection {
   readonly #outbox: Outbox;
   readonly #wayBack: WayBack;
   readonly #network: NetworkConnection;
+  /** When it does without its network connection. */
+  readonly parking: Parking;
   #parameters: ConnectionParameters;
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
-  /** Since a caller used it last, if one did. */
-  readonly #unused = new Stopwatch();
-  #wasUsed = false;
-  /** Whether the owner before had left nothing under way. */
-  #wasAtRest = false;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
@@ -116,8 +100,8 @@ export class Connection {
       parameters: () => this.#parameters,
       attempt: () => {
         if (!this.#isUsable) return;
-        if (this.#isNeeded) this.#network.make().catch(() => undefined);
-        else this.#giveBack().catch(onStoreFailure);
+        if (this.parking.isNeeded) this.#network.make().catch(() => undefined);
+        else this.parking.giveBack().catch(onStoreFailure);
       },
       whileDetached: (task) =>
         this.#network.exclusively(async () => {
@@ -145,6 +129,20 @@ export class Connection {
         await dependencies.makeRoom(this.key);
       },
       onStoreFailure,
+    });
+    this.parking = new Parking({
+      key: this.key,
+      isPublisher: this.isPublisher,
+      session: this.#session,
+      network: this.#network,
+      outbound: this.#outbound,
+      outbox: this.#outbox,
+      wayBack: this.#wayBack,
+      publications: dependencies.store.publications,
+      parameters: () => this.#parameters,
+      hasEnded: () => this.#finished !== null,
+      own: () => this.own(),
+      attachForCaller: () => this.#attachForCaller(),
     });
   }
 
@@ -175,44 +173,6 @@ export class Connection {
   /** Whether it may be forgotten here: it does nothing, and is owned by another instance or by none. */
   get isDormant(): boolean {
     return this.lease === null && !this.isAttached && !this.#wayBack.isPending && this.#outbound.isIdle;
-  }
-
-  /** Whether the broker keeps the session without the network connection. */
-  get isLasting(): boolean {
-    return this.#session.outlivesConnection;
-  }
-
-  /** Whether the broker may keep messages for it: detached for now, with a session that outlives that. */
-  get isToDrain(): boolean {
-    const { state, wanted } = this.#session.status;
-    return state === 'parked' && wanted && this.isLasting;
-  }
-
-  /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
-  get isParkable(): boolean {
-    return (this.isLasting || this.#parameters.hold === 'onDemand' || this.isPublisher) && this.#isQuiet;
-  }
-
-  /** Whether another instance may have it: nothing is lost with the network connection, and nothing is under way. */
-  get isMovable(): boolean {
-    return this.isLasting && this.#isQuiet && !this.isPublisher;
-  }
-
-  /** When somebody has to look at it once nobody owns it, in milliseconds; null: not before it is asked for. */
-  get nextLookMs(): number | null {
-    // A publisher that is parked needs its session no more.
-    if (this.isPublisher && this.#session.status.state === 'parked') return null;
-    return nextLookMs(this.#session.status, this.#parameters);
-  }
-
-  /** Milliseconds since a caller used it, or the broker sent something. */
-  get idleMs(): number {
-    return Math.min(this.#unused.elapsedMs, this.#network.quietMs);
-  }
-
-  /** Whether a caller has used it here. */
-  get wasUsed(): boolean {
-    return this.#wasUsed;
   }
 
   /** Whether the broker still has a subscription, be it that it refused to end it. */
@@ -246,7 +206,7 @@ export class Connection {
    * with `no-answer` when the attempt takes longer than the one who asked should wait.
    */
   async attach(): Promise<void> {
-    this.#use();
+    this.parking.use();
     this.#wayBack.forgetTakeovers();
     await this.#network.makeInTime();
   }
@@ -269,83 +229,7 @@ export class Connection {
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
       await this.#session.save();
-      await this.#release();
-    });
-  }
-
-  /** Detaches for now: the session lives on at the broker, and whoever needs it attaches again. False when in use. */
-  async park(): Promise<boolean> {
-    const parked = await this.#network.exclusively(async () => {
-      if (!this.isParkable || this.#finished !== null) return false;
-      await this.#network.end();
-      // It was used meanwhile.
-      if (!this.#outbound.isIdle || !this.#outbox.isIdle) return false;
-      this.#wayBack.cancel();
-      this.#session.setState('parked', PARKED);
-      await this.#session.save();
-      await this.#release();
-      return true;
-    });
-    // Whoever did that may have found it attached still.
-    if (!this.#outbound.isIdle || !this.#outbox.isIdle) this.#attachForCaller();
-    return parked;
-  }
-
-  /** Attaches, and waits until the broker has sent what it kept; false when it had not fallen silent by then. */
-  async drain(budgetMs: number, signal: AbortSignal): Promise<boolean> {
-    const spent = new Stopwatch();
-    await this.#network.makeInTime();
-    const complete = await this.#network.fallsSilent(budgetMs - spent.elapsedMs, signal);
-    if (complete) this.#session.set({ drains: this.#session.status.drains + 1 });
-    return complete;
-  }
-
-  /** In a function, before a request: takes the lease, and makes sure that what is left of the one before is alive. */
-  async awaken(): Promise<void> {
-    if (!this.#network.exists) return;
-    await this.own();
-    await this.#network.prove();
-  }
-
-  /**
-   * In a function, before the answer leaves: gives the lease back. The network connection stays where losing it costs
-   * nothing: no Will, nothing subscribed, and nobody who waits to connect in its place. Else it ends, in order.
-   */
-  async letGo(): Promise<void> {
-    await this.#network.exclusively(async () => {
-      if (this.lease === null || this.#finished !== null) return;
-      const { will, subscriptions = [] } = this.#parameters;
-      const isCheap = will === undefined && subscriptions.length === 0 && this.#session.table.granted.length === 0;
-      const { state } = this.#session.status;
-      // An exchange is over for its caller before the store has forgotten it.
-      await within(FORGETTING_MS, this.#outbound.exchangesForgotten());
-      const isIdle = this.#network.exists && this.#outbound.isIdle && this.#outbox.isIdle;
-      if (isIdle && isCheap && !(await this.#session.isAwaited())) {
-        await this.#saveParked();
-        await this.#session.lend(this.nextLookMs);
-        return;
-      }
-      await this.#network.end();
-      this.#wayBack.cancel();
-      if (state !== 'refused' && state !== 'takenOver') await this.#saveParked();
-      await this.#release();
-    });
-  }
-
-  /**
-   * It could not be drained: stays parked until it is due again, with the reason to be seen. One whose outbox waits is
-   * `offline`, and tried again soon.
-   */
-  async rest(error: unknown): Promise<void> {
-    await this.#network.exclusively(async () => {
-      const { state } = this.#session.status;
-      if (this.lease === null || this.#network.exists || state === 'refused' || state === 'takenOver') return;
-      this.#wayBack.cancel();
-      const waits = (await this.#deps.store.publications.outbox(this.key, 0, 1)).length > 0;
-      const reason = stateReason(problemOfFailure(error, this.#parameters.protocolVersion));
-      this.#session.setState(waits ? 'offline' : 'parked', reason);
-      await this.#session.save();
-      await this.#session.release(waits ? OUTBOX_RETRY_MS : this.nextLookMs);
+      await this.parking.release();
     });
   }
 
@@ -367,7 +251,7 @@ export class Connection {
    * detached, and they wait for the next attach.
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
-    this.#use();
+    this.parking.use();
     this.#parameters = parameters;
     return this.#network.follow(filters);
   }
@@ -387,7 +271,7 @@ export class Connection {
   publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
     const { refusal } = this;
     if (refusal !== null) return Promise.reject(refusal);
-    this.#use();
+    this.parking.use();
     this.#attachForCaller();
     return this.#outbound.publish(message, timeoutMs, kept);
   }
@@ -404,7 +288,7 @@ export class Connection {
   /** Something waits in the outbox, or an exchange is to be finished: a detached Connection is attached for it. */
   sendOutbox(): void {
     if (this.refusal !== null) return;
-    this.#use();
+    this.parking.use();
     this.#attachForCaller();
     this.#outbox.wake();
   }
@@ -434,19 +318,19 @@ export class Connection {
    */
   async stop(why: Problem): Promise<boolean> {
     await this.finish({}, false, why);
-    if (this.#isAtRest) {
-      this.#session.setState('parked', PARKED);
+    if (this.parking.isAtRest) {
+      this.parking.setParked();
     } else if (this.#session.status.state === 'online') {
       this.#session.setState('offline', { code: why.type, detail: 'The owner gave it back; another one takes it' });
     }
     await this.#session.save().catch(() => undefined);
-    const isToAttach = this.lease !== null && this.nextLookMs === 0;
+    const isToAttach = this.lease !== null && this.parking.nextLookMs === 0;
     await this.release();
     return isToAttach;
   }
 
   async release(): Promise<void> {
-    await this.#release().catch(() => undefined);
+    await this.parking.release().catch(() => undefined);
   }
 
   /** Ends for good in this process, at once: the lease is another's, or nobody's. */
@@ -471,55 +355,10 @@ export class Connection {
     this.#wayBack.storeFailed(why);
   }
 
-  /** Parked by request, or for now; one whose broker cannot be reached says that. */
-  async #saveParked(): Promise<void> {
-    const { state, reason } = this.#session.status;
-    if (state === 'parked') return;
-    this.#session.setState('parked', state === 'offline' && reason !== null ? reason : PARKED);
-    await this.#session.save();
-  }
-
-  get #isQuiet(): boolean {
-    const { state } = this.#session.status;
-    const idle = this.#outbound.isIdle && this.#outbox.isIdle && this.#network.hasSettled;
-    return idle && state === 'online' && !this.#network.isBeingMade;
-  }
-
-  /** Whether it is a publisher on which nothing is under way, whoever began it. */
-  get #isAtRest(): boolean {
-    const isKnown = this.#wasAtRest || this.#outbound.isComplete;
-    return this.isPublisher && isKnown && this.#outbound.isIdle && this.#outbox.isIdle;
-  }
-
   /** Whether it may be attached without being asked to. */
   get #isUsable(): boolean {
     const { wanted, state } = this.#session.status;
     return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
-  }
-
-  /** Whether a network connection is of use now: one on demand, and a publisher, need it while something is under way. */
-  get #isNeeded(): boolean {
-    if (this.isPublisher) return !this.#isAtRest;
-    return this.#parameters.hold === 'always' || !this.#outbound.isIdle || !this.#outbox.isIdle;
-  }
-
-  #use(): void {
-    this.#wasUsed = true;
-    this.#unused.restart();
-  }
-
-  #release(): Promise<void> {
-    return this.#session.release(this.nextLookMs);
-  }
-
-  /** Nothing is under way on one that is not attached: who needs it next, here or elsewhere, takes it again. */
-  #giveBack(): Promise<void> {
-    return this.#network.exclusively(async () => {
-      if (this.#isNeeded || this.#network.exists || this.lease === null) return;
-      this.#session.setState('parked', PARKED);
-      await this.#session.save();
-      await this.#release();
-    });
   }
 
   /** Unless it is attached, or will be by itself. How the attempt ends shows in the state; callers have deadlines. */
@@ -530,8 +369,8 @@ export class Connection {
 
   async #settle(): Promise<void> {
     if (this.#finished !== null || this.#network.exists || this.lease === null) return;
-    if (this.#isUsable && this.#isNeeded) this.#wayBack.tryNow();
-    else await this.#release();
+    if (this.#isUsable && this.parking.isNeeded) this.#wayBack.tryNow();
+    else await this.parking.release();
   }
 
   /** Ends the network connection and attaches again with other parameters, unless it rests for another reason than they. */
@@ -560,7 +399,7 @@ export class Connection {
     // It was lent, and another had it meanwhile: the broker has closed the socket, or will.
     if (this.#network.exists) this.#network.abandon();
     this.#parameters = this.#deps.readParameters(record);
-    this.#wasAtRest = !this.#session.isStored || this.#session.status.state === 'parked';
+    this.parking.taken();
     this.#outbound.forgetFlights();
   }
 

@@ -66,7 +66,7 @@ export class OnDemand implements Routed {
     const { local, pool } = this.#options;
     this.#users.set(id, (this.#users.get(id) ?? 0) + 1);
     try {
-      if (id !== null) await pool.byId(id)?.awaken();
+      if (id !== null) await pool.byId(id)?.parking.awaken();
       return await task(local);
     } finally {
       const left = (this.#users.get(id) ?? 1) - 1;
@@ -84,7 +84,9 @@ export class OnDemand implements Routed {
     if (this.#users.has(id)) return;
     const used = pool.all().filter((connection) => (id === null ? connection.isPublisher : connection.id === id));
     const letGo = (connection: Connection) =>
-      connection.letGo().catch((err) => log.warn({ err, key: connection.key }, 'a Connection could not be given back'));
+      connection.parking
+        .letGo()
+        .catch((err) => log.warn({ err, key: connection.key }, 'a Connection could not be given back'));
     await Promise.all(used.map(letGo));
   }
 

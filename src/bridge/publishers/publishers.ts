@@ -86,7 +86,7 @@ export class Publishers {
     const owned = pool.owned(id);
     if (owned !== undefined) return owned;
     const slot = await pool.obtain(await records.findOrCreate(broker, id));
-    await slot.awaken();
+    await slot.parking.awaken();
     await slot.own();
     await records.refresh(slot);
     return slot;
