@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['publish', 'inbound', 'fleet', 'keeper'] as const;
+export const PARTS = ['publish', 'inbound', 'cold-start', 'fleet', 'keeper'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often is measured. */
@@ -24,6 +24,8 @@ export interface Plan {
   readonly drained: number;
   readonly drainedAlone: number;
   readonly drainRounds: number;
+  /** Processes that each contestant is started in, one after the other. */
+  readonly coldStarts: number;
 }
 
 const DEFAULT: Plan = {
@@ -38,6 +40,7 @@ const DEFAULT: Plan = {
   drained: 2_000,
   drainedAlone: 100,
   drainRounds: 3,
+  coldStarts: 25,
 };
 const QUICK: Plan = {
   publishRounds: 2,
@@ -51,6 +54,7 @@ const QUICK: Plan = {
   drained: 300,
   drainedAlone: 20,
   drainRounds: 1,
+  coldStarts: 7,
 };
 
 export interface Options {

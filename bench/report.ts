@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { type InboundFigures, type PublishFigures, qosOf, type Target } from './figures.ts';
+import { type ColdStartFigures, type InboundFigures, type PublishFigures, qosOf, type Target } from './figures.ts';
 import { CONNECTIONS, PAYLOAD_BYTES } from './load.ts';
 import type { Plan } from './options.ts';
 import type { Contestant } from './publish.ts';
@@ -44,12 +44,25 @@ export function reportInbound(figures: readonly InboundFigures[], plan: Plan): s
   return `Inbound: ${conditions}\n\n${formatTable(header, rows)}\n`;
 }
 
+export function reportColdStarts(figures: readonly ColdStartFigures[], plan: Plan): string {
+  const rows = figures.map(({ what, compileCache, milliseconds, cpuMilliseconds, toBare }) => [
+    what,
+    compileCache ? 'kept' : 'none',
+    milliseconds.toFixed(0),
+    cpuMilliseconds.toFixed(0),
+    times(toBare),
+  ]);
+  const header = ['', 'compile cache', 'ms', 'CPU ms', '× bare'];
+  const conditions = `from the start of a process to its first answer; medians of ${plan.coldStarts} processes each`;
+  return `Cold start: ${conditions}\n\n${formatTable(header, rows)}\n`;
+}
+
 export function reportTargets(targets: readonly Target[]): string {
-  const rows = targets.map(({ what, bound, limit, measured }) => [
+  const rows = targets.map(({ what, bound, isUpper = false, measured }) => [
     what,
     measured.toFixed(2),
-    `${bound} ${limit}`,
-    (bound === '≥' ? measured >= limit : measured <= limit) ? 'reached' : 'missed',
+    `${isUpper ? '≤' : '≥'} ${bound}`,
+    (isUpper ? measured <= bound : measured >= bound) ? 'reached' : 'missed',
   ]);
   return `${formatTable(['Targets', 'ratio', '', ''], rows)}\n`;
 }

@@ -1,9 +1,10 @@
 /**
  * The bridge beside what it is judged by, in one run: see docs/benchmarks.md.
  *
- *     npm run bench -- [--quick] [--only=publish|inbound|fleet|keeper] [--json] [--profile=<directory>]
+ *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|fleet|keeper] [--json] [--profile=<directory>]
  */
-import { inboundFigures, publishFigures, targets } from './figures.ts';
+import { compareColdStarts } from './cold-start.ts';
+import { coldStartFigures, inboundFigures, publishFigures, targets } from './figures.ts';
 import { forwardingFigures, forwardingTargets, scalingFigures } from './fleet/figures.ts';
 import { compareForwarding } from './fleet/forwarding.ts';
 import { measurePopulation } from './fleet/population.ts';
@@ -15,7 +16,7 @@ import { measureDrains } from './keeper/drains.ts';
 import { reportDrains, reportKeeperCosts } from './keeper/report.ts';
 import { type Options, readOptions } from './options.ts';
 import { comparePublish } from './publish.ts';
-import { describeMachine, reportInbound, reportPublish, reportTargets } from './report.ts';
+import { describeMachine, reportColdStarts, reportInbound, reportPublish, reportTargets } from './report.ts';
 
 async function run(options: Options): Promise<void> {
   const { plan, parts, json } = options;
@@ -31,12 +32,14 @@ async function run(options: Options): Promise<void> {
   if (publish.length > 0) report(reportPublish(publish, plan));
   const inbound = parts.includes('inbound') ? inboundFigures(await compareInbound(options, progress)) : [];
   if (inbound.length > 0) report(reportInbound(inbound, plan));
+  const coldStarts = parts.includes('cold-start') ? coldStartFigures(await compareColdStarts(options, progress)) : [];
+  if (coldStarts.length > 0) report(reportColdStarts(coldStarts, plan));
   const fleet = parts.includes('fleet') ? await runFleet(options, progress, report) : null;
   const keeper = parts.includes('keeper') ? await runKeeper(options, progress, report) : null;
 
-  const reached = [...targets(publish, inbound), ...forwardingTargets(fleet?.forwarding ?? [])];
+  const reached = [...targets(publish, inbound, coldStarts), ...forwardingTargets(fleet?.forwarding ?? [])];
   if (reached.length > 0) report(reportTargets(reached));
-  const figures = { machine: describeMachine(), plan, publish, inbound, fleet, keeper, targets: reached };
+  const figures = { machine: describeMachine(), plan, publish, inbound, coldStarts, fleet, keeper, targets: reached };
   if (json) print(JSON.stringify(figures, null, 2));
 }
 

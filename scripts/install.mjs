@@ -1,5 +1,5 @@
 // Installs what a fresh clone lacks: the packages and, with --servers, what the tests need beyond them: the programs that
-// they start, and QUIC's package. Silent and fast when all is there. Runs before anything is installed, on the machine's
+// they start, QUIC's package, and the emulator of AWS Lambda. Silent and fast when all is there. Runs before anything is installed, on the machine's
 // own Node: no dependency, Node 20's syntax.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
@@ -71,6 +71,17 @@ function installQuic() {
       cause,
     });
   }
+}
+
+/** The emulator of AWS Lambda has a folder, a lock file and a command of its own: it is heavy, and few need it. */
+function offlineMatches() {
+  const wanted = Object.entries(readJson('offline/package.json').dependencies);
+  return wanted.every(([name, version]) => readJson(`offline/node_modules/${name}/package.json`)?.version === version);
+}
+
+function installOffline() {
+  console.log('Installing the emulator of AWS Lambda (npm run offline:install)…');
+  run('npm', ['run', '--silent', 'offline:install'], { shell: process.platform === 'win32' });
 }
 
 function installServers() {
@@ -145,8 +156,10 @@ function run(command, args, options = {}) {
 
 try {
   if (!packagesMatch()) installPackages();
+  if (process.argv.includes('--offline') && !offlineMatches()) installOffline();
   if (process.argv.includes('--servers')) {
     if (!quicMatches()) installQuic();
+    if (!offlineMatches()) installOffline();
     installServers();
   }
 } catch (error) {

@@ -5,6 +5,7 @@ import { createBridge } from './bridge/bridge.ts';
 import type { BridgeDependencies, BrokerProfile, Log } from './bridge/dependencies.ts';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
 import { createFrameBox } from './bridge/fleet/frame-box.ts';
+import { functionNodeId } from './bridge/fleet/node-ids.ts';
 import { createLateBridge, type OpenBridge } from './bridge/late-bridge.ts';
 import type { Store } from './bridge/ports.ts';
 import { createSecretBox } from './bridge/secret-box.ts';
@@ -22,7 +23,7 @@ import { certificatesIn, validityCaution } from './tls/material.ts';
 const FAIL_OVER_MARGIN = 5;
 const SECRET_KEY_FILE = 'secret.key';
 /** Of a Connection that does not say. A function's becomes `onDemand` when that is available. */
-const DEFAULT_HOLD = { gateway: 'always', function: 'always' } as const;
+const DEFAULT_HOLD = { gateway: 'always', function: 'onDemand' } as const;
 
 export interface Composition {
   readonly bridge: Bridge;
@@ -50,7 +51,7 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
     const context = connectionContext(config, brokers, log);
     const validate: BridgeDependencies['validate'] = (document, { stored } = { stored: false }) =>
       validateConnection(document, context(stored));
-    const { nodeId, leaseTtlMs, poolMax, maxPayload } = config;
+    const { mode, nodeId, leaseTtlMs, poolMax, maxPayload } = config;
     const dependencies = {
       brokers,
       secretBox: createSecretBox(secretKeys),
@@ -58,7 +59,11 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
       validate,
       isUrlAllowed: (url: string) =>
         isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),
-      holder: { nodeId, process: randomBytes(9).toString('base64url') },
+      mode,
+      holder: {
+        nodeId: mode === 'function' ? functionNodeId() : nodeId,
+        process: randomBytes(9).toString('base64url'),
+      },
       leaseTtlMs,
       poolMax,
       maxPayload,

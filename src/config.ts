@@ -166,7 +166,7 @@ function contradictions(
   }
   const isRedis = /^redis/.test(given.STORE_URL ?? '');
   if (given.BRIDGE_MODE === 'function' && !isRedis) {
-    faults.push('BRIDGE_MODE is function, and functions keep their state in Redis: set STORE_URL to redis://….');
+    faults.push('BRIDGE_MODE is function, and functions keep their state in Redis: set STORE_URL to a redis:// URL.');
   }
   if (isRedis) {
     if (given.BRIDGE_SECRET_KEY === undefined) {

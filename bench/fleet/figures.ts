@@ -55,8 +55,8 @@ export function forwardingTargets(figures: readonly ForwardingFigures[]): Target
     if (place === 'owner') return [];
     const what = 'publish at QoS 1 at another instance';
     return [
-      { what: `${what}, to the owner`, bound: '≥' as const, limit: 0.5, measured: toOwner },
-      { what: `${what}, p50 to the owner`, bound: '≤' as const, limit: 2, measured: p50ToOwner },
+      { what: `${what}, to the owner`, bound: 0.5, measured: toOwner },
+      { what: `${what}, p50 to the owner`, bound: 2, isUpper: true, measured: p50ToOwner },
     ];
   });
 }

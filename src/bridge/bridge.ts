@@ -2,7 +2,9 @@ import { Problem } from '../errors/problem.ts';
 import { Connections } from './connections.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import { Documents } from './documents.ts';
+import { Drains } from './drains.ts';
 import type { Bridge } from './facade.ts';
+import { FunctionInstance } from './fleet/function-instance.ts';
 import { Instance } from './fleet/instance.ts';
 import { Keeper } from './keeper.ts';
 import { Dialer } from './link/dial.ts';
@@ -23,10 +25,12 @@ import { Views } from './views.ts';
 
 /** How long a read of one retained message may take. */
 const RETAINED_TIMEOUT_MS = 5_000;
+/** How long who reads a queue waits for what the broker kept, in milliseconds. */
+const DRAIN_BUDGET_MS = 10_000;
 
 /** The bridge over the given store and brokers. It does nothing before `start`, except what it is asked for. */
 export function createBridge(dependencies: BridgeDependencies): Bridge {
-  const { store, brokers, maxPayload } = dependencies;
+  const { mode, store, brokers, maxPayload } = dependencies;
   const documents = new Documents(dependencies.secretBox);
   const dialer = new Dialer(dependencies.isUrlAllowed);
   const slots = new SlotRecords(store.connections, documents);
@@ -39,6 +43,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
   const keptPublishes = new KeptPublishes(dependencies);
   const messages = new Messages(store, views);
+  const drains = new Drains(connections);
   const keeper = new Keeper(dependencies, pool, removals);
   const publishers = new Publishers({ brokers, pool, records: slots, keptPublishes });
   const readers = new PerBroker(brokers, (profile) => new RetainedReader(profile, dialer, maxPayload));
@@ -57,7 +62,9 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     getPublication: (publishId) => keptPublishes.find(publishId),
     publishPooled: (broker, requests) => publishers.publish(broker, requests),
     publishPooledKept: (broker, request) => publishers.publishKept(broker, request),
-    readMessages: async (id, request) => messages.read(await records.require(id), request),
+    drain: (id, budgetMs) => drains.drain(id, budgetMs),
+    readMessages: async (id, request) =>
+      messages.read(await records.require(id), request, () => instance.routed.drain(id, DRAIN_BUDGET_MS)),
     acknowledgeMessages: async (id, request) => ({
       removed: await messages.acknowledge(await records.require(id), request),
     }),
@@ -66,17 +73,20 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     removeSubscription: (id, filter) => subscriptions.remove(id, filter),
     retainedMessage: async (broker, topic) => readers.get(broker).one(topic, RETAINED_TIMEOUT_MS),
     retainedMessages: async (broker, request) => readers.get(broker).page(request),
+    keep: (budgetMs, signal) => keeper.keep(budgetMs, signal),
     readiness: async () => readiness(store, readers),
     start: async () => {
       pool.start();
-      const { hasPredecessor } = await instance.start();
-      await keeper.start();
-      if (hasPredecessor) {
+      const predecessor = await instance.start();
+      // A function has no time of its own: it keeps what is due when it is invoked for that.
+      if (mode === 'gateway') await keeper.start();
+      if (predecessor?.hasPredecessor) {
         keeper.succeed().catch((err) => dependencies.log.warn({ err }, 'what this instance owned was not all found'));
       }
     },
     stop: async () => {
       keeper.stop();
+      drains.stop();
       removals.stop();
       const why = new Problem('shutting-down', { retryAfter: 5 });
       publishers.stop(why);
@@ -85,7 +95,10 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
       await instance.stop();
     },
   };
-  const instance = new Instance({ dependencies, local, pool, keeper });
+  const instance =
+    mode === 'gateway'
+      ? new Instance({ dependencies, local, pool, keeper })
+      : new FunctionInstance({ dependencies, local, pool });
   return withStoreProblems({ ...local, ...instance.routed });
 }
 

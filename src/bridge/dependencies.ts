@@ -51,6 +51,8 @@ export interface BridgeDependencies {
   validate: (document: unknown, options?: { stored: boolean }) => ValidatedConnection;
   /** Whether the operator lets a broker send its clients to this URL (Server Reference). */
   isUrlAllowed: (url: string) => boolean;
+  /** `gateway`: a process that stays; `function`: one that may be frozen, or gone, whenever it has answered. */
+  mode: 'gateway' | 'function';
   /** This process: whom its leases belong to. */
   holder: Holder;
   leaseTtlMs: number;

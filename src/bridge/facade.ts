@@ -55,6 +55,8 @@ export interface ReadRequest {
   waitMs: number;
   /** Only messages whose topic matches; scans at most 10,000 entries. */
   filter: string | null;
+  /** Whether a parked session is drained first, where what is queued does not fill the page. */
+  drain: boolean;
   /** Aborted when the caller went away. */
   signal: AbortSignal;
 }
@@ -71,6 +73,8 @@ export interface ReadPage {
   next: string | null;
   remaining: number;
   dropped: number;
+  /** Whether the drain of a parked session took in all that the broker kept; absent where there was none. */
+  complete?: boolean;
   connection: Pick<ConnectionView, 'state' | 'since' | 'reason'>;
 }
 
@@ -86,6 +90,14 @@ export interface RetainedPage {
   complete: boolean;
   /** The topic to go on after, in code-point order; null when this was the last page. */
   next: string | null;
+}
+
+/** What a run of the keeper did. */
+export interface Kept {
+  /** Sessions that were drained, and so renewed. */
+  readonly drained: number;
+  /** Whether there are due ones left: the next run goes on with them. */
+  readonly remaining: boolean;
 }
 
 export interface Readiness {
@@ -124,6 +136,8 @@ export interface Bridge {
   publishPooled(broker: string, requests: readonly PublishRequest[]): Promise<PublishResult[]>;
   publishPooledKept(broker: string, request: KeptRequest): Promise<KeptAnswer>;
 
+  /** Takes in what the broker kept for a parked session; see `ReadPage.complete`. Null when there is nothing to drain. */
+  drain(id: string, budgetMs: number): Promise<boolean | null>;
   readMessages(id: string, request: ReadRequest): Promise<ReadPage>;
   acknowledgeMessages(id: string, request: { through: string; filter: string | null }): Promise<{ removed: number }>;
 
@@ -137,6 +151,8 @@ export interface Bridge {
     request: { filter: string; limit: number; after: string | null; timeoutMs: number },
   ): Promise<RetainedPage>;
 
+  /** In a function: looks at Connections that are due, until none is or the budget is spent. */
+  keep(budgetMs: number, signal: AbortSignal): Promise<Kept>;
   readiness(): Promise<Readiness>;
   /** Attaches what should be attached. Resolves when that has begun, not when all are online. */
   start(): Promise<void>;

@@ -3,9 +3,11 @@ import { Problem } from '../errors/problem.ts';
 import { backoffMs } from './connection/backoff.ts';
 import type { Connection } from './connection/connection.ts';
 import type { BridgeDependencies } from './dependencies.ts';
+import type { Kept } from './facade.ts';
 import type { Pool } from './pool.ts';
 import { type ConnectionRecord, type Key, StoreUnavailable } from './ports.ts';
 import type { Removals } from './removals.ts';
+import { Stopwatch } from './stopwatch.ts';
 
 const PAGE = 500;
 const INTERVAL_MS = 250;
@@ -27,6 +29,8 @@ const DELETION_MS = 60_000;
  */
 export class Keeper {
   readonly #deps: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>;
+  /** Nothing stays attached for longer than the run: this is a function. */
+  readonly #isTransient: boolean;
   readonly #pool: Pool;
   readonly #removals: Removals;
   readonly #underWay = new Set<Key>();
@@ -35,11 +39,12 @@ export class Keeper {
   #looking: Promise<void> | null = null;
 
   constructor(
-    dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'leaseTtlMs' | 'log'>,
+    dependencies: Pick<BridgeDependencies, 'mode' | 'store' | 'holder' | 'leaseTtlMs' | 'log'>,
     pool: Pool,
     removals: Removals,
   ) {
     this.#deps = dependencies;
+    this.#isTransient = dependencies.mode === 'function';
     this.#pool = pool;
     this.#removals = removals;
   }
@@ -54,6 +59,19 @@ export class Keeper {
           this.#looking = null;
         });
     }, INTERVAL_MS);
+  }
+
+  /** One run, in a function: takes what is due until nothing is, or the budget is spent. Several may run at once. */
+  async keep(budgetMs: number, signal: AbortSignal): Promise<Kept> {
+    const spent = new Stopwatch();
+    let drained = 0;
+    while (spent.elapsedMs < budgetMs && !signal.aborted) {
+      const keys = await this.#deps.store.schedule.take(AT_ONCE, HOLD_MS);
+      if (keys.length === 0) return { drained, remaining: false };
+      const looks = await Promise.all(keys.map((key) => this.#look(key)));
+      drained += looks.filter((wasDrained) => wasDrained).length;
+    }
+    return { drained, remaining: true };
   }
 
   stop(): void {
@@ -84,40 +102,61 @@ export class Keeper {
     for (const key of await this.#deps.store.schedule.take(free, HOLD_MS)) void this.#look(key);
   }
 
-  async #look(key: Key): Promise<void> {
-    if (this.#underWay.has(key) || this.#stopping.signal.aborted) return;
+  /** Answers whether the session was drained. */
+  async #look(key: Key): Promise<boolean> {
+    if (this.#underWay.has(key) || this.#stopping.signal.aborted) return false;
     this.#underWay.add(key);
+    try {
+      return await this.#lookUntilDone(key);
+    } finally {
+      this.#underWay.delete(key);
+    }
+  }
+
+  async #lookUntilDone(key: Key): Promise<boolean> {
     const { signal } = this.#stopping;
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        await this.#lookAt(key);
-        break;
+        const connection = await this.#findDue(key);
+        return connection !== null && (await this.#bringBack(connection));
       } catch (err) {
-        if (err instanceof Problem && err.type === 'not-owner') break;
+        if (err instanceof Problem && err.type === 'not-owner') return false;
         this.#deps.log.warn({ err, key }, 'a Connection that was due could not be looked at');
         // Of anything else than the store's failure it is not known that it will pass: it is due again after a while.
-        if (!(err instanceof StoreUnavailable)) break;
+        if (!(err instanceof StoreUnavailable) || this.#isTransient) return false;
         await pause(backoffMs(failures, LONGEST_PAUSE_MS), undefined, { signal }).catch(() => undefined);
       }
     }
-    this.#underWay.delete(key);
+    return false;
   }
 
-  async #lookAt(key: Key): Promise<void> {
+  /** The Connection, owned by now, that is to be brought back; null when there is nothing to bring back. */
+  async #findDue(key: Key): Promise<Connection | null> {
     const { store, leaseTtlMs } = this.#deps;
     const record = await store.connections.byKey(key);
-    if (record === null) return store.schedule.cancel([key]);
-    if (await this.#isOwned(key)) return store.schedule.set([{ key, inMs: leaseTtlMs }]);
-    if (record.provisional) return this.#clearAway(record);
-    if (record.deleting) {
-      await store.schedule.set([{ key, inMs: DELETION_MS }]);
-      return this.#removals.add(record);
-    }
+    if (record === null) await store.schedule.cancel([key]);
+    else if (await this.#isOwned(key)) await store.schedule.set([{ key, inMs: leaseTtlMs }]);
+    else if (record.provisional) await this.#clearAway(record);
+    else if (record.deleting) await this.#goOnDeleting(record);
+    else return this.#own(record);
+    return null;
+  }
+
+  async #own(record: ConnectionRecord): Promise<Connection | null> {
     const connection = await this.#pool.obtain(record);
     await connection.refresh();
-    if (connection.nextLookMs === null) return store.schedule.cancel([key]);
+    if (connection.parking.nextLookMs === null) {
+      await this.#deps.store.schedule.cancel([record.key]);
+      return null;
+    }
     await connection.own();
-    await this.#bringBack(connection);
+    return connection;
+  }
+
+  async #goOnDeleting(record: ConnectionRecord): Promise<void> {
+    await this.#deps.store.schedule.set([{ key: record.key, inMs: DELETION_MS }]);
+    if (this.#isTransient) await this.#removals.finish(record);
+    else this.#removals.add(record);
   }
 
   /** By this process, or by another instance: then it says when it is due, each time that it renews the lease. */
@@ -135,16 +174,22 @@ export class Keeper {
   }
 
   /** What is to stay attached goes on by itself from here, and so does a publisher; the rest is drained, and parked again. */
-  async #bringBack(connection: Connection): Promise<void> {
-    if (connection.isPublisher) return connection.settle();
-    const stays = connection.parameters.hold === 'always' && (this.#pool.room > 0 || !connection.isLasting);
-    if (stays && connection.status.state !== 'parked') return connection.settle();
-    try {
-      await connection.drain(DRAIN_BUDGET_MS, this.#stopping.signal);
-    } catch (error) {
-      await connection.rest(error);
-      return;
+  async #bringBack(connection: Connection): Promise<boolean> {
+    const { isPublisher, parameters, status, parking } = connection;
+    const mayStay = !this.#isTransient && (isPublisher || this.#pool.room > 0 || !parking.isLasting);
+    const stays = mayStay && parameters.hold === 'always';
+    if (stays && (isPublisher || status.state !== 'parked')) {
+      await connection.settle();
+      return false;
     }
-    if (!stays) await connection.park();
+    try {
+      await parking.drain(DRAIN_BUDGET_MS, this.#stopping.signal);
+    } catch (error) {
+      await parking.rest(error);
+      return false;
+    }
+    if (this.#isTransient) await parking.letGo();
+    else if (!stays) await parking.park();
+    return true;
   }
 }

@@ -2,6 +2,7 @@ import { compileFilter } from '../mqtt/topics.ts';
 import { fromCursor, toCursor } from './cursors.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { ReadMessage, ReadPage, ReadRequest } from './facade.ts';
+import { problemOf } from './link/link-problems.ts';
 import type { ConnectionRecord, Key, Position, QueuedMessage } from './ports.ts';
 import type { Views } from './views.ts';
 
@@ -28,9 +29,11 @@ export class Messages {
     this.#views = views;
   }
 
-  async read(record: ConnectionRecord, request: ReadRequest): Promise<ReadPage> {
+  /** `drain` takes in what the broker keeps for a parked Connection; null when there is nothing to drain. */
+  async read(record: ConnectionRecord, request: ReadRequest, drain: () => Promise<boolean | null>): Promise<ReadPage> {
     const { key } = record;
     const after = request.after === null ? null : fromCursor(request.after, key, this.#store.queues);
+    const complete = request.drain ? await this.#drainFor(record, after, request, drain) : null;
     const scan = await this.#scanOrWait(key, after, request);
     const [stats, liveness] = await Promise.all([this.#store.queues.stats(key), this.#views.liveness(record)]);
     const { state, since, reason } = liveness;
@@ -39,6 +42,7 @@ export class Messages {
       next: scan.last === null ? request.after : toCursor(key, scan.last),
       remaining: scan.remaining,
       dropped: stats.dropped,
+      ...(complete === null ? {} : { complete }),
       connection: { state, since, reason },
     };
   }
@@ -49,6 +53,22 @@ export class Messages {
     const through = fromCursor(request.through, record.key, queues);
     if (request.filter === null) return queues.removeThrough(record.key, through);
     return this.#removeMatching(record.key, through, request.filter);
+  }
+
+  /** Not where the page is full without it. What the broker keeps it from is told by the Connection's state. */
+  async #drainFor(
+    record: ConnectionRecord,
+    after: Position | null,
+    { limit }: ReadRequest,
+    drain: () => Promise<boolean | null>,
+  ): Promise<boolean | null> {
+    if ((await this.#views.liveness(record)).state !== 'parked') return null;
+    const { messages, remaining } = await this.#store.queues.read(record.key, after, 1);
+    if (messages.length + remaining >= limit) return null;
+    return drain().catch((error) => {
+      if (problemOf(error).type === 'internal') throw error;
+      return false;
+    });
   }
 
   async #removeMatching(key: Key, through: Position, filter: string): Promise<number> {

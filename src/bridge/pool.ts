@@ -62,6 +62,16 @@ export class Pool {
     return connection?.lease ? connection : undefined;
   }
 
+  byId(id: string): Connection | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Whether this process has the lease on it, or a network connection that it may have the lease for again. */
+  isAtHand(id: string): boolean {
+    const connection = this.#byId.get(id);
+    return connection !== undefined && (connection.lease !== null || connection.isAttached);
+  }
+
   all(): Connection[] {
     return [...this.#connections.values()];
   }
@@ -116,8 +126,8 @@ export class Pool {
     const { poolMax } = this.#deps;
     const others = this.#attached().filter(({ key }) => key !== forKey);
     if (others.length < poolMax) return;
-    const parkable = others.filter(({ isParkable }) => isParkable).sort((a, b) => b.idleMs - a.idleMs);
-    for (const connection of parkable) if (await connection.park()) return;
+    const parkable = others.filter(({ parking }) => parking.isParkable).sort(byIdleness);
+    for (const connection of parkable) if (await connection.parking.park()) return;
     throw new Problem('overloaded', {
       detail: `${poolMax} Connections are attached here, and none of them can be parked now`,
       retryAfter: 5,
@@ -126,17 +136,22 @@ export class Pool {
 
   async #tidy(): Promise<void> {
     for (const connection of this.#connections.values()) {
-      if (connection.isDormant && connection.idleMs > FORGOTTEN_AFTER_MS) connection.retire(notOwner());
-      else if (connection.idleMs > lingerMs(connection) && connection.isParkable) {
-        connection.park().catch((err) => this.#deps.log.warn({ err, key: connection.key }, 'parking failed'));
+      if (connection.isDormant && connection.parking.idleMs > FORGOTTEN_AFTER_MS) connection.retire(notOwner());
+      else if (connection.parking.idleMs > lingerMs(connection) && connection.parking.isParkable) {
+        connection.parking.park().catch((err) => this.#deps.log.warn({ err, key: connection.key }, 'parking failed'));
       }
     }
   }
 }
 
 /** How long a Connection stays attached that nobody uses: one that is held always, for ever. */
-function lingerMs({ isPublisher, wasUsed, parameters }: Connection): number {
+function lingerMs({ isPublisher, parking, parameters }: Connection): number {
   // One that was taken to finish what another instance began is given back as soon as that is done.
-  if (isPublisher) return wasUsed ? PUBLISHER_LINGER_MS : 0;
+  if (isPublisher) return parking.wasUsed ? PUBLISHER_LINGER_MS : 0;
   return parameters.hold === 'onDemand' ? LINGER_MS : Number.POSITIVE_INFINITY;
+}
+
+/** The longest idle first. */
+export function byIdleness(a: Connection, b: Connection): number {
+  return b.parking.idleMs - a.parking.idleMs;
 }

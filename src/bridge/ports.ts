@@ -92,8 +92,13 @@ export interface Leases {
    * Takes the lease for `holder` if nobody has it, for `ttlMs` by the store's clock. The same process asking again gets
    * its own lease back, renewed, with the same epoch, while nobody else took it meanwhile. A process takes the lease
    * of another of the same `nodeId` at once, with an epoch of its own: its predecessor can write no more.
+   *
+   * With `waitMs` it stands in line when it does not get the lease, for so long and again with each asking: among those
+   * that wait the first gets it. Who does not wait is not held up by them.
    */
-  acquire(key: Key, holder: Holder, ttlMs: number): Promise<Lease | { readonly heldBy: string }>;
+  acquire(key: Key, holder: Holder, ttlMs: number, waitMs?: number): Promise<Lease | { readonly heldBy: string }>;
+  /** Whether anybody stands in line for the lease. */
+  isAwaited(key: Key): Promise<boolean>;
   /**
    * Renews many at once; answers whose lease is renewed, and whose is lost: ended, or another epoch's. One that could not
    * be asked about is in neither; rejects when none could.

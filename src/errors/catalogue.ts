@@ -25,6 +25,7 @@ export const PROBLEMS = {
     title: 'The Connection is refused or taken over',
     retryable: false,
   },
+  'no-gateway': { status: 409, title: 'No instance stays to keep it attached', retryable: false },
   'not-attached': { status: 409, title: 'The Connection is not attached', retryable: false },
   'session-expiry-not-allowed': {
     status: 409,

@@ -2,19 +2,16 @@
  * What AWS Lambda runs: `handler` behind an HTTP API, a REST API or a function URL, `streaming` behind a function URL with
  * response streaming, `keeper` on a schedule.
  */
+
 import { bufferedHandler } from './aws/buffered.ts';
 import type { Context } from './aws/events.ts';
 import { type StreamingRuntime, streamingHandler } from './aws/streaming.ts';
-import { lazyInstance } from './instance.ts';
-import { Invocations } from './invocations.ts';
 import { type Kept, runKeeper } from './keeping.ts';
+import { createService } from './service.ts';
 
 declare const awslambda: StreamingRuntime | undefined;
 
-const invocations = new Invocations();
-const service = { invocations, instance: lazyInstance(process.env, invocations) };
-// The first invocation is waiting already, and until it comes Lambda gives a start more CPU time. What fails fails again there.
-service.instance().catch(() => undefined);
+const service = createService(process.env);
 
 export const handler = bufferedHandler(service);
 

@@ -1,18 +1,13 @@
 /** What Azure Functions runs: registers `bridge` for every request, and `keeper` on a schedule. */
 import { app } from '@azure/functions';
 import { httpHandler } from './azure/http.ts';
-import { lazyInstance } from './instance.ts';
-import { Invocations } from './invocations.ts';
+import { FUNCTION_TIMEOUT, HTTP_TIMEOUT } from './azure/timeouts.ts';
 import { runKeeper } from './keeping.ts';
+import { createService } from './service.ts';
 
-/** Milliseconds: `functionTimeout` in host.json. */
-const FUNCTION_TIMEOUT = 300_000;
 const EVERY_MINUTE = '0 * * * * *';
 
-const invocations = new Invocations();
-const service = { invocations, instance: lazyInstance(process.env, invocations) };
-// Requests wait for it in any case. What fails fails again there.
-service.instance().catch(() => undefined);
+const service = createService(process.env);
 
 app.setup({ enableHttpStream: true });
 
@@ -21,7 +16,7 @@ app.http('bridge', {
   methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
   // The bridge authenticates its callers itself.
   authLevel: 'anonymous',
-  handler: httpHandler(service),
+  handler: httpHandler(service, HTTP_TIMEOUT),
 });
 
 app.timer('keeper', {

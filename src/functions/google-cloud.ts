@@ -4,18 +4,14 @@
  */
 import type { HttpFunction } from '@google-cloud/functions-framework';
 import { httpFunction } from './google-cloud/http.ts';
-import { lazyInstance } from './instance.ts';
-import { Invocations } from './invocations.ts';
 import { runKeeper } from './keeping.ts';
+import { createService } from './service.ts';
 
 /** Seconds until a request is ended where the platform does not say: its own default. */
 const DEFAULT_TIMEOUT = 60;
 
-const invocations = new Invocations();
-const service = { invocations, instance: lazyInstance(process.env, invocations) };
+const service = createService(process.env);
 const timeoutMs = (Number(process.env.CLOUD_RUN_TIMEOUT_SECONDS) || DEFAULT_TIMEOUT) * 1000;
-// Requests wait for it in any case. What fails fails again there.
-service.instance().catch(() => undefined);
 
 export const bridge: HttpFunction = httpFunction(service, timeoutMs);
 

@@ -4,7 +4,7 @@ import { type App, buildApp } from '../app.ts';
 import { compose } from '../compose.ts';
 import { loadConfig } from '../config.ts';
 import type { Invocations } from './invocations.ts';
-import type { KeeperDependencies, Keeping } from './keeping.ts';
+import type { KeeperDependencies } from './keeping.ts';
 
 /** The bridge in a process of a function. */
 export interface Instance extends KeeperDependencies {
@@ -14,9 +14,6 @@ export interface Instance extends KeeperDependencies {
 
 /** Resolves with the one instance of this process; whoever asks first has it made. */
 export type GetInstance = () => Promise<Instance>;
-
-/** The bridge cannot drain parked sessions yet; its keeper takes this one's place here. */
-const KEEPING: Keeping = { keep: async () => ({ drained: 0, remaining: false }) };
 
 /**
  * The instance of a process, made from the environment when it is first asked for. One that cannot be made is made anew
@@ -60,7 +57,7 @@ async function makeInstance(
     });
     // Without being asked, but behind the request that waits for the app, which may be one that needs no store.
     setImmediate(ready);
-    return { app, keeping: KEEPING, log, ready, close };
+    return { app, keeping: bridge, log, ready, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,13 +1,23 @@
 import { pino } from 'pino';
 import type { App } from '../app.ts';
 import { Problem } from '../errors/problem.ts';
-import type { GetInstance } from './instance.ts';
-import type { Invocations } from './invocations.ts';
+import { type GetInstance, lazyInstance } from './instance.ts';
+import { Invocations } from './invocations.ts';
 
 /** What the adapters of all platforms stand on. */
 export interface Service {
   readonly instance: GetInstance;
   readonly invocations: Invocations;
+  readonly log: { error(details: object, text: string): void };
+}
+
+/** The service of this process, which begins to make its instance at once: whatever invocation comes waits for that. */
+export function createService(variables: Readonly<Record<string, string | undefined>>): Service {
+  const invocations = new Invocations();
+  const instance = lazyInstance(variables, invocations);
+  // What fails now fails again for the first invocation.
+  instance().catch(() => undefined);
+  return { instance, invocations, log: pino() };
 }
 
 /**
@@ -15,7 +25,7 @@ export interface Service {
  * from answering is answered too, by `refuse`: without that the caller would get the platform's own error.
  */
 export async function serve<Result>(
-  { instance, invocations }: Service,
+  { instance, invocations, log }: Service,
   method: string,
   remainingMs: number,
   respond: (app: App) => Promise<Result>,
@@ -25,7 +35,7 @@ export async function serve<Result>(
     return await invocations.run(method, remainingMs, async () => respond((await instance()).app));
   } catch (error) {
     if (error instanceof Problem) return refuse(error);
-    pino().error({ err: error }, 'a request could not be answered');
+    log.error({ err: error }, 'a request could not be answered');
     return refuse(new Problem('internal', { cause: error }));
   }
 }

@@ -27,12 +27,13 @@ export const addMessageRoutes: AddRoutes = (app, { bridge, maxWait }) => {
       response: responses({ 200: json('A page of the queue', messagesPage) }, 'invalid-cursor', ...ON_CONNECTION),
     },
     handler: async (request) => {
-      const { after = null, limit, wait, encoding, topic } = request.query;
+      const { after = null, limit, wait, drain, encoding, topic } = request.query;
       const page = await bridge.readMessages(decodeId(request.params.id), {
         after,
         limit,
         waitMs: Math.min(wait, maxWait) * 1000,
         filter: toFilter(topic),
+        drain: drain === 'true',
         signal: wait === 0 ? request.signal : AbortSignal.any([request.signal, request.ending, closing.signal]),
       });
       return {

@@ -76,7 +76,7 @@ export const connectionParameters = z
     {
       id: text('`id` is a string')
         .optional()
-        .describe('Names the Connection in paths, 1–1024 bytes; default: the ClientID.')
+        .describe('Names the Connection in paths, 1–1024 bytes, not beginning with `$bridge/`; default: the ClientID.')
         .meta({ examples: ['plant-7'] }),
       clientId: text('The ClientID is a string [MQTT-3.1.3-4]')
         .optional()

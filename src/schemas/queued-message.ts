@@ -16,6 +16,12 @@ export const messagesQuery = z
     wait: integerParameter(0, 60, 0, 'wait').describe(
       'Long poll: seconds to wait for a first message, 0–60; default 0. A cloud function waits 25 at most.',
     ),
+    drain: z
+      .enum(['true', 'false'])
+      .default('true')
+      .describe(
+        'Where the Connection is parked and what is queued does not fill the page: attach first, and take in what the broker kept; `false` does without.',
+      ),
     encoding: readEncoding.default('auto'),
     topic: z
       .string()
@@ -77,6 +83,10 @@ export const messagesPage = z
     next: z.string().nullable().describe('`after` for the next page; null on a queue that was empty from the start.'),
     remaining: z.int().describe('Messages after the last one scanned.'),
     dropped: z.int().describe('Messages that limits removed or turned away since creation.'),
+    complete: z
+      .boolean()
+      .optional()
+      .describe('After a drain: whether all that the broker kept was taken in; absent when there was none.'),
     connection: z
       .object({ state: connectionState, since: z.string(), reason: stateReason.nullable() })
       .describe('The Connection’s state: empty is not the same as down.'),

@@ -22,6 +22,7 @@ export async function createTestBridge(options: {
   store?: Store;
   profile?: Partial<BrokerProfile>;
   maxPayload?: number;
+  mode?: 'gateway' | 'function';
   nodeId?: string;
   leaseTtlMs?: number;
   poolMax?: number;
@@ -37,6 +38,7 @@ export async function createTestBridge(options: {
     frameBox: createFrameBox([Buffer.alloc(32, 7)]),
     validate: valid,
     isUrlAllowed: options.isUrlAllowed ?? (() => false),
+    mode: options.mode ?? 'gateway',
     holder: { nodeId: options.nodeId ?? 'test', process: options.nodeId ?? 'test' },
     leaseTtlMs: options.leaseTtlMs ?? 15_000,
     poolMax: options.poolMax ?? 5_000,
@@ -71,5 +73,5 @@ export function message(topic: string, payload: string | Buffer, qos: QoS = 0): 
 /** Reads from the queue; waits up to `waitMs` for the first message. */
 export function read(bridge: Bridge, id: string, waitMs = 0, after: string | null = null): Promise<ReadPage> {
   const signal = new AbortController().signal;
-  return bridge.readMessages(id, { after, limit: 1000, waitMs, filter: null, signal });
+  return bridge.readMessages(id, { after, limit: 1000, waitMs, filter: null, drain: false, signal });
 }

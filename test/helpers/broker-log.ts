@@ -16,8 +16,8 @@ export interface BrokerLog {
   readonly events: readonly BrokerEvent[];
   /** Those of a client, of one kind when it is said. */
   of(clientId: string, kind?: BrokerEvent['kind']): BrokerEvent[];
-  /** ClientIDs of which a second connection ended a first one, once for each time. */
-  takeOvers(): string[];
+  /** ClientIDs of which a second connection ended a first one since `since`, once for each time. */
+  takeOvers(since?: number): string[];
   /** Of the clients that count, how many were connected at most at the same time, since `since`. */
   mostAttached(counts: (clientId: string) => boolean, since?: number): number;
   /** And the most that were not connected, of those that had been before. */
@@ -51,7 +51,8 @@ export function followBroker(broker: Pick<Mosquitto, 'onLog'>): BrokerLog {
     events,
     of: (clientId, kind) =>
       events.filter((event) => event.clientId === clientId && (kind === undefined || event.kind === kind)),
-    takeOvers: () => events.filter(({ kind }) => kind === 'takenOver').map(({ clientId }) => clientId),
+    takeOvers: (since = 0) =>
+      events.filter(({ kind, at }) => kind === 'takenOver' && at >= since).map(({ clientId }) => clientId),
     mostAttached: (counts, since = 0) => most(events, counts, since, (attached) => attached.size),
     mostDetached: (counts, since = 0) => most(events, counts, since, (attached, known) => known.size - attached.size),
   };

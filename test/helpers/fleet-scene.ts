@@ -1,13 +1,18 @@
 import type { Requester } from './balancer.ts';
 import type { Environment } from './bridge-process.ts';
 import { type BrokerEvent, type BrokerLog, CONNECTIONS_ONLY, followBroker } from './broker-log.ts';
-import { type Fleet, type FleetOptions, type Instance, startFleet } from './fleet.ts';
+import { type Fleet, type FleetOptions, type Instance, LEASE_TTL_MS, startFleet } from './fleet.ts';
 import type { FleetStore } from './fleet-stores.ts';
 import { type InstanceWires, startFleetWires } from './fleet-wires.ts';
 import { type RawSubscriber, startSubscriber } from './kill-subscriber.ts';
 import { PATIENT_BROKER } from './kill-traffic.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { until } from './until.ts';
+
+/** Milliseconds for hooks that start one: processes take long to start on a machine that is busy with other tests. */
+export const SCENE_WITHIN = 60_000;
+/** Milliseconds without a connection that begins or ends: several announcements of the instances to each other. */
+const SETTLED_AFTER = (2 / 3) * LEASE_TTL_MS;
 
 /** What callers see of a Connection, as far as these tests look. */
 export interface View {
@@ -120,6 +125,13 @@ export async function untilAllOnline(requester: Requester, within = 10_000): Pro
     return [...found.values()].every(({ state, owner }) => state === 'online' && owner !== null) ? found : null;
   };
   return await until(all, { what: 'all Connections are online', within });
+}
+
+/** Waits until nothing has moved from one instance to another for a while: after one has joined, some do. */
+export async function untilSettled({ fleet, log }: Scene): Promise<ReadonlyMap<string, View>> {
+  const quietFor = () => performance.now() - (log.events.at(-1)?.at ?? 0);
+  await until(() => quietFor() > SETTLED_AFTER, { what: 'the instances have settled', within: 30_000 });
+  return await untilAllOnline(fleet);
 }
 
 /** The ids that an instance owns. */

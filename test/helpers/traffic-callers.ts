@@ -10,6 +10,9 @@ const AGAIN = 100;
 /** Seconds that the bridge is given to publish a message. */
 const TIMEOUT = 3;
 
+/** Problems that leave it open what became of a message: with a key it can be asked again. */
+const OPEN = new Set(['still-running', 'outcome-unknown']);
+
 /** Where callers publish, and what they note. */
 export interface Calls {
   readonly requester: Requester;
@@ -43,8 +46,8 @@ export async function callOnce({ requester, path, topic, qos, sender, strange }:
 }
 
 /**
- * Publishes one message, and repeats the request with the same Idempotency-Key until it is told what became of it.
- * Answers whether it was acknowledged.
+ * Publishes one message, and repeats the request with the same Idempotency-Key until it is done: with a session that
+ * lives on it always can be. Answers whether it was acknowledged.
  */
 export async function callWithKey({ requester, path, topic, qos, sender, strange }: Calls): Promise<boolean> {
   const [payload = ''] = sender.begin(1);
@@ -56,9 +59,10 @@ export async function callWithKey({ requester, path, topic, qos, sender, strange
     try {
       const answer = await requester.request<Problem>('POST', `${path}/publish`, { json, headers });
       if (answer.status === 200) sender.acknowledge([payload]);
-      if (answer.status === 200 || problemOf(answer) === 'outcome-unknown') return answer.status === 200;
+      if (answer.status === 200) return true;
       said = `${answer.status} ${answer.text}`;
-      if (!isNotSent(answer) && problemOf(answer) !== 'still-running') break;
+      const isOutcome = answer.headers['idempotency-replayed'] === 'true';
+      if (isOutcome || !(isNotSent(answer) || OPEN.has(problemOf(answer)))) break;
     } catch (error) {
       said = String(error);
     }

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createTestBridge, message, read, type TestBridge, valid } from '../helpers/bridge.ts';
 import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
-import { mosquittoPub } from '../helpers/mosquitto-clients.ts';
+import { mosquittoPub, mosquittoSub } from '../helpers/mosquitto-clients.ts';
 import { until } from '../helpers/until.ts';
 
 const DETACHED = { code: 'parked', detail: expect.any(String) };
@@ -30,7 +30,13 @@ describe('parking', () => {
   const open = (id: string, more = {}) => bridge.openConnection(valid(document(id, more)));
   const view = (id: string) => bridge.getConnection(id);
   const becomes = (id: string, state: string) =>
-    until(async () => (await view(id)).state === state, { what: `${id} is ${state}`, within: 15_000 });
+    until(
+      async () => {
+        const { state: now, owner } = await view(id);
+        return now === state && (owner === null) === (state === 'parked');
+      },
+      { what: `${id} is ${state}`, within: 15_000 },
+    );
   const publish = (id: string, text: string) =>
     bridge.publish(id, [{ message: message(`${id}/out`, text, 1), timeoutMs: 5_000 }]);
   const send = (topic: string, text: string) => mosquittoPub(broker, ['-t', topic, '-q', '1', '-V', '5', '-m', text]);
@@ -46,6 +52,7 @@ describe('parking', () => {
 
   it('a Connection on demand is detached when nobody uses it, with DISCONNECT, and a publish attaches it', async () => {
     await start(10);
+    const wills = await mosquittoSub(broker, ['-t', 'will/#']);
     const { connection } = await open('demand', { hold: 'onDemand', will: { topic: 'will/demand', payload: 'gone' } });
     expect(connection).toMatchObject({ state: 'online', warnings: [] });
     await becomes('demand', 'parked');
@@ -53,7 +60,9 @@ describe('parking', () => {
     expect(story('demand')).toEqual(['connected', 'Client demand disconnected.']);
     expect(await publish('demand', 'x')).toMatchObject([{ qos: 1 }]);
     expect(await view('demand')).toMatchObject({ state: 'online', owner: 'test', generation: 1 });
-    expect(broker.log()).not.toContain('will/demand');
+    await send('will/other', 'the subscriber is there');
+    expect(await wills.waitForLines(1)).toEqual(['the subscriber is there']);
+    await wills.stop();
   });
 
   it('what the broker kept meanwhile is drained, and acknowledged', async () => {
@@ -125,6 +134,19 @@ describe('parking', () => {
     await becomes('changed', 'parked');
     await bridge.patchConnection('changed', { hold: 'always' });
     await becomes('changed', 'online');
+  });
+
+  it('one on demand that loses its broker comes back for who waits, and else rests', async () => {
+    const mortal = await startMosquitto({ persistence: true });
+    bridge = await createTestBridge({ url: mortal.url });
+    await bridge.start();
+    await open('lost', { hold: 'onDemand', subscriptions: [] });
+    await mortal.stop();
+    await becomes('lost', 'parked');
+    const publishing = bridge.publish('lost', [{ message: message('lost/out', 'x', 1), timeoutMs: 20_000 }]);
+    await mortal.start();
+    expect(await publishing).toMatchObject([{ qos: 1 }]);
+    await mortal.stop();
   });
 
   function mostAttached(ids: readonly string[]): number {

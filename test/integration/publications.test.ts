@@ -393,6 +393,22 @@ describe('respond-async', () => {
     await expect(bridge.getPublication(id)).rejects.toMatchObject({ type: 'publish-not-found', status: 404 });
   });
 
+  it('on a parked Connection: the store knows that somebody is to attach it before the caller does', async () => {
+    await bridge.end();
+    bridge = await createTestBridge({ url: broker.url, poolMax: 1 });
+    const first = await attach();
+    const opening = bridge.openConnection(valid({ id: 'b', sessionExpiryInterval: 3600 }));
+    await first.next('disconnect');
+    await (await broker.nextConnection()).accept();
+    await opening;
+    expect(await bridge.getConnection('a')).toMatchObject({ state: 'parked', owner: null });
+    const id = await queue(['x']);
+    const key = (await bridge.store.connections.byId('a'))?.key ?? ('' as Key);
+    expect((await bridge.store.inbound.loadSession(key))?.status).toMatchObject({ state: 'connecting', wanted: true });
+    await acknowledge(await again(true), 1);
+    expect(await done(id)).toMatchObject([{ qos: 1 }]);
+  });
+
   it('a Connection to a broker that was never reached queues too, and a restart goes on with it', async () => {
     const { store } = bridge;
     const port = await freePort();

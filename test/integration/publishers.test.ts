@@ -178,6 +178,14 @@ describe('a publisher', () => {
     expect(await next).toMatchObject({ qos: 1 });
   });
 
+  it('a broker that refuses is not asked again when nobody waits', async () => {
+    const outcome = publish();
+    await accept({ reasonCode: 0x86 });
+    expect(await outcome).toMatchObject({ type: 'broker-refused' });
+    await givenBack();
+    expect(broker.connections).toHaveLength(1);
+  });
+
   it('a broker that cannot be reached: 502 at the deadline', async () => {
     await broker.stop();
     expect(await publish(1, 300)).toMatchObject({ type: 'broker-unreachable', status: 502 });

@@ -6,6 +6,7 @@ import {
   ownerOf,
   parameters,
   pathOf,
+  SCENE_WITHIN,
   type Scene,
   startScene,
   story,
@@ -35,7 +36,7 @@ describe('any of three instances answers any request about a Connection', () => 
   beforeAll(async () => {
     scene = await startScene({ startStore: startStandalone, config: [`max_packet_size ${MAX_PACKET_SIZE}`] });
     judge = await startSubscriber(scene.broker.port, 'judge', 'out/#');
-  });
+  }, SCENE_WITHIN);
   afterAll(async () => {
     judge?.stop();
     await scene?.stop();

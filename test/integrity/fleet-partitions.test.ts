@@ -1,20 +1,23 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { expectFaultless } from '../helpers/expect-faultless.ts';
-import { FAIL_OVER_MS, LEASE_TTL_MS } from '../helpers/fleet.ts';
+import { FAIL_OVER_MS, type Instance, LEASE_TTL_MS } from '../helpers/fleet.ts';
 import {
   connectedSince,
   declareMany,
   ownedBy,
   ownerOf,
+  pathOf,
+  SCENE_WITHIN,
   type Scene,
   startScene,
   story,
   untilAllOnline,
+  untilSettled,
   type View,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
-import { startTraffic, TRAFFIC_PATH, type Traffic } from '../helpers/kill-traffic.ts';
+import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
 import { printTimes } from '../helpers/measured.ts';
 import { until } from '../helpers/until.ts';
 
@@ -22,20 +25,27 @@ import { until } from '../helpers/until.ts';
 const CONNECTIONS = 8;
 /** Messages that go each way before something breaks, and after. */
 const ENOUGH = 50;
+/** Milliseconds that a Connection may wait by then before it tries again: each failure doubled its pause. */
+const BACKED_OFF = 30_000;
 
 describe('an instance that is cut off while messages flow in both directions', () => {
   let scene: Scene;
   let traffic: Traffic;
-  beforeEach(async () => {
+  beforeAll(async () => {
     scene = await startScene({ startStore: startStandalone, wired: true });
     await declareMany(scene.fleet, 'idle', CONNECTIONS);
-    traffic = await startTraffic(scene.broker, scene.fleet, { rest: 20, withKeys: true, consumes: true });
+  }, SCENE_WITHIN);
+  afterAll(() => scene?.stop());
+  afterEach(() => traffic?.stop());
+
+  /** Answers the owner of the Connection with the traffic, and what it owns. */
+  async function begin(id: string): Promise<{ owner: Instance; owned: string[]; path: string }> {
+    traffic = await startTraffic(scene.broker, scene.fleet, { id, rest: 20, withKeys: true, consumes: true });
     await traffic.flows(ENOUGH);
-  });
-  afterEach(async () => {
-    await traffic?.stop();
-    await scene?.stop();
-  });
+    const all = await untilSettled(scene);
+    const owner = await ownerOf(scene, id);
+    return { owner, owned: ownedBy(all, owner), path: pathOf(id) };
+  }
 
   it.each([
     ['its connections are closed', 'cut'],
@@ -44,19 +54,17 @@ describe('an instance that is cut off while messages flow in both directions', (
     'from Redis (%s): it detaches before its lease ends, and only then others attach',
     async (_, how) => {
       const { fleet, log } = scene;
-      const before = await untilAllOnline(fleet);
-      const owner = await ownerOf(scene, 'keeper');
-      const given = ownedBy(before, owner);
+      const { owner, owned, path } = await begin(how);
       const cutAt = performance.now();
       scene.wiresOf(owner).redis[how]();
-      printTimes('cut off until online elsewhere', await connectedSince(log, given, cutAt, FAIL_OVER_MS));
-      for (const id of given) expect(story(log, id, cutAt), id).toBe('disconnected, connected');
-      const detached = given.map((id) => (log.of(id, 'disconnected').at(-1)?.at ?? 0) - cutAt);
+      printTimes('cut off until online elsewhere', await connectedSince(log, owned, cutAt, FAIL_OVER_MS));
+      for (const id of owned) expect(story(log, id, cutAt), id).toBe('disconnected, connected');
+      const detached = owned.map((id) => (log.of(id, 'disconnected').find(({ at }) => at > cutAt)?.at ?? 0) - cutAt);
       printTimes('cut off until detached', detached);
       expect(Math.max(...detached)).toBeLessThan(LEASE_TTL_MS);
       expect(log.takeOvers()).toEqual([]);
       const problem = { status: 503, json: { type: '/problems/store-unavailable' } };
-      expect(await owner.request('GET', `${TRAFFIC_PATH}/messages`)).toMatchObject(problem);
+      expect(await owner.request('GET', `${path}/messages`)).toMatchObject(problem);
       expect((await owner.request('GET', '/readyz')).status).toBe(503);
 
       const mendedAt = performance.now();
@@ -64,7 +72,8 @@ describe('an instance that is cut off while messages flow in both directions', (
       await until(async () => (await owner.request('GET', '/readyz')).status === 200, { what: 'it is ready again' });
       printTimes('mended until ready', [performance.now() - mendedAt]);
       const json = { topic: 'elsewhere', payload: 'x', qos: 2 };
-      expect((await owner.request('POST', `${TRAFFIC_PATH}/publish`, { json })).status).toBe(200);
+      const published = await owner.request('POST', `${path}/publish`, { json });
+      expect(published.status, published.text).toBe(200);
       await traffic.flows(ENOUGH);
       await untilAllOnline(fleet);
       await expectFaultless(traffic);
@@ -75,25 +84,23 @@ describe('an instance that is cut off while messages flow in both directions', (
 
   it('from the broker: it stays the owner, says so, and comes back', async () => {
     const { fleet, log } = scene;
-    const before = await untilAllOnline(fleet);
-    const owner = await ownerOf(scene, 'keeper');
+    const { owner, owned, path } = await begin('broker');
     const [other = owner] = fleet.others(owner);
-    const own = ownedBy(before, owner);
     const cutAt = performance.now();
     scene.wiresOf(owner).broker.cut();
-    const seen = async () => (await other.request<View>('GET', TRAFFIC_PATH)).json;
+    const seen = async () => (await other.request<View>('GET', path)).json;
     await until(async () => (await seen()).state === 'offline', { what: 'offline' });
     const json = { topic: 'elsewhere', payload: 'x', qos: 1, timeout: 1 };
     const problem = { status: 502, json: { type: '/problems/broker-unreachable' } };
-    expect(await other.request('POST', `${TRAFFIC_PATH}/publish`, { json })).toMatchObject(problem);
+    expect(await other.request('POST', `${path}/publish`, { json })).toMatchObject(problem);
     await pause(LEASE_TTL_MS + 1_000);
     expect(await seen()).toMatchObject({ state: 'offline', owner: owner.nodeId });
-    for (const id of own) expect(story(log, id, cutAt), id).toBe('lost');
+    for (const id of owned) expect(story(log, id, cutAt), id).toBe('lost');
 
     const mendedAt = performance.now();
     scene.wiresOf(owner).broker.mend();
-    printTimes('mended until online', await connectedSince(log, own, mendedAt, 10_000));
-    expect(ownedBy(await untilAllOnline(fleet), owner)).toEqual(expect.arrayContaining(own));
+    printTimes('mended until online', await connectedSince(log, owned, mendedAt, BACKED_OFF));
+    expect(ownedBy(await untilAllOnline(fleet), owner)).toEqual(expect.arrayContaining(owned));
     await traffic.flows(ENOUGH);
     await expectFaultless(traffic);
     expect(log.takeOvers()).toEqual([]);

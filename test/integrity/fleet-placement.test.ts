@@ -6,6 +6,7 @@ import {
   ownedBy,
   parameters,
   pathOf,
+  SCENE_WITHIN,
   type Scene,
   startScene,
   story,
@@ -22,8 +23,10 @@ import { until } from '../helpers/until.ts';
 const CONNECTIONS = 30;
 /** Milliseconds for a new instance to be given its part. */
 const REBALANCED = 30_000;
-/** How many may be on their way at the same time: it is gentle. */
-const ON_THEIR_WAY = 5;
+/** How many may be on their way at the same time: gentle is a few, and not all that are to move. */
+const ON_THEIR_WAY = CONNECTIONS / 3;
+/** At the broker: nothing, or from one instance to another, perhaps to a third. */
+const HANDED_ON = /^(disconnected, connected(, disconnected, connected)?)?$/;
 /** Milliseconds. */
 const PUBLISHES_EVERY = 50;
 
@@ -35,7 +38,7 @@ describe('placement', () => {
   let ids: string[];
   beforeAll(async () => {
     scene = await startScene({ startStore: startStandalone });
-  });
+  }, SCENE_WITHIN);
   afterAll(() => scene?.stop());
 
   it('Connections that are all opened at one instance are spread over the three', async () => {
@@ -47,7 +50,7 @@ describe('placement', () => {
     for (const { nodeId } of scene.fleet.instances) {
       expect(ownedBy(all, nodeId).length, nodeId).toBeGreaterThanOrEqual(CONNECTIONS / 6);
     }
-    for (const id of ids) expect(story(scene.log, id, 0), id).toBe('connected');
+    for (const id of ids.filter((each) => !isPersistent(each))) expect(story(scene.log, id, 0), id).toBe('connected');
   }, 60_000);
 
   it('an instance that joins is given some, gently: persistent ones, of which nothing is lost', async () => {
@@ -68,9 +71,7 @@ describe('placement', () => {
     print(`owners: ${JSON.stringify(loads(all))}`);
 
     for (const id of ids) {
-      const moved = log.of(id, 'connected').length - 1;
-      expect(moved, id).toBeLessThanOrEqual(isPersistent(id) ? 1 : 0);
-      expect(story(log, id, startedAt), id).toBe(moved === 1 ? 'disconnected, connected' : '');
+      expect(story(log, id, startedAt), id).toMatch(isPersistent(id) ? HANDED_ON : /^$/);
       expect(all.get(id), id).toMatchObject({ generation: 1 });
     }
     const atOnce = log.mostDetached((id) => ids.includes(id), startedAt);

@@ -28,7 +28,10 @@ export async function runFleetRound(random: Random): Promise<Round> {
       await FLEET_BREAKAGES[name]?.happen(parts);
     }
     await untilAllOnline(scene.fleet, PATIENCE);
-    const reports = (await Promise.all(traffics.map((traffic) => traffic.finish(PATIENCE)))).flat();
+    const ledgers = await Promise.all(traffics.map((traffic) => traffic.finish(PATIENCE)));
+    const reports = ledgers.flatMap((ledger, at) =>
+      ledger.map((flow) => ({ ...flow, name: `${BUSY[at]}/${flow.name}` })),
+    );
     const faults = [...reports.flatMap(faultsOf), ...traffics.flatMap(({ strange }) => strange)];
     const takeOvers = scene.log.takeOvers();
     if (takeOvers.length > parts.allowedTakeOvers) faults.push(`taken over: ${takeOvers.join(', ')}`);

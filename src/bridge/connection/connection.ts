@@ -1,31 +1,29 @@
 import { Problem } from '../../errors/problem.ts';
 import type { OutgoingMessage, PublishOutcome } from '../../mqtt/message.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
-import type { StateReason } from '../../schemas/connection-view.ts';
 import type { SubscriptionView } from '../../schemas/subscription.ts';
 import { Outbound } from '../delivery/outbound.ts';
 import type { KeptPublish } from '../delivery/publish-queue.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { Dialer } from '../link/dial.ts';
-import { notOwner, problemOfFailure, stateReason, storeProblem } from '../link/link-problems.ts';
+import { notOwner, storeProblem } from '../link/link-problems.ts';
 import { PacketIdentifiers } from '../link/packet-identifiers.ts';
 import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
 import { type ConnectionRecord, type Fence, type Key, type Lease, StaleEpoch, StoreUnavailable } from '../ports.ts';
 import { Outbox } from '../publications/outbox.ts';
 import { isSlot } from '../publishers/slots.ts';
-import { Stopwatch } from '../stopwatch.ts';
 import { interrupted } from './attaching.ts';
 import type { Ending } from './attachment.ts';
 import { type Discarded, discardSession } from './discard-session.ts';
 import { NetworkConnection } from './network-connection.ts';
-import { nextLookMs } from './next-look.ts';
+import { Parking } from './parking.ts';
 import { Session } from './session.ts';
 import type { SessionStatus } from './session-status.ts';
 import type { Turns } from './turns.ts';
 import { WayBack } from './way-back.ts';
 
 export interface ConnectionDependencies
-  extends Pick<BridgeDependencies, 'store' | 'brokers' | 'holder' | 'maxPayload' | 'log'> {
+  extends Pick<BridgeDependencies, 'mode' | 'store' | 'brokers' | 'holder' | 'maxPayload' | 'log'> {
   dialer: Dialer;
   /** These two all Connections of this process share. */
   turns: Turns;
@@ -48,11 +46,6 @@ export interface Consequences {
   subscriptions: boolean;
 }
 
-const PARKED: StateReason = {
-  code: 'parked',
-  detail: 'Detached for now: the broker keeps the session, and a request, or the keeper, attaches it',
-};
-
 /**
  * One Connection's life in this process: lease, network connection and session. What it knows survives in the store; a
  * Connection object may be dropped and made again from its record at any time.
@@ -70,12 +63,11 @@ export class Connection {
   readonly #outbox: Outbox;
   readonly #wayBack: WayBack;
   readonly #network: NetworkConnection;
+  /** When it does without its network connection. */
+  readonly parking: Parking;
   #parameters: ConnectionParameters;
   /** What is answered once it has ended for good. */
   #finished: Problem | null = null;
-  /** Since a caller used it last, if one did. */
-  readonly #unused = new Stopwatch();
-  #wasUsed = false;
 
   constructor(record: ConnectionRecord, dependencies: ConnectionDependencies) {
     this.key = record.key;
@@ -107,9 +99,9 @@ export class Connection {
       log: dependencies.log,
       parameters: () => this.#parameters,
       attempt: () => {
-        if (!this.#isToAttach()) return;
-        if (this.#isAtRest) this.#giveBack().catch(onStoreFailure);
-        else this.#network.make().catch(() => undefined);
+        if (!this.#isUsable) return;
+        if (this.parking.isNeeded) this.#network.make().catch(() => undefined);
+        else this.parking.giveBack().catch(onStoreFailure);
       },
       whileDetached: (task) =>
         this.#network.exclusively(async () => {
@@ -137,6 +129,20 @@ export class Connection {
         await dependencies.makeRoom(this.key);
       },
       onStoreFailure,
+    });
+    this.parking = new Parking({
+      key: this.key,
+      isPublisher: this.isPublisher,
+      session: this.#session,
+      network: this.#network,
+      outbound: this.#outbound,
+      outbox: this.#outbox,
+      wayBack: this.#wayBack,
+      publications: dependencies.store.publications,
+      parameters: () => this.#parameters,
+      hasEnded: () => this.#finished !== null,
+      own: () => this.own(),
+      attachForCaller: () => this.#attachForCaller(),
     });
   }
 
@@ -167,38 +173,6 @@ export class Connection {
   /** Whether it may be forgotten here: it does nothing, and is owned by another instance or by none. */
   get isDormant(): boolean {
     return this.lease === null && !this.isAttached && !this.#wayBack.isPending && this.#outbound.isIdle;
-  }
-
-  /** Whether the broker keeps the session without the network connection. */
-  get isLasting(): boolean {
-    return this.#session.outlivesConnection;
-  }
-
-  /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
-  get isParkable(): boolean {
-    return (this.isLasting || this.#parameters.hold === 'onDemand' || this.isPublisher) && this.#isQuiet;
-  }
-
-  /** Whether another instance may have it: nothing is lost with the network connection, and nothing is under way. */
-  get isMovable(): boolean {
-    return this.isLasting && this.#isQuiet && !this.isPublisher;
-  }
-
-  /** When somebody has to look at it once nobody owns it, in milliseconds; null: not before it is asked for. */
-  get nextLookMs(): number | null {
-    // A publisher that is parked needs its session no more.
-    if (this.isPublisher && this.#session.status.state === 'parked') return null;
-    return nextLookMs(this.#session.status, this.#parameters);
-  }
-
-  /** Milliseconds since a caller used it, or the broker sent something. */
-  get idleMs(): number {
-    return Math.min(this.#unused.elapsedMs, this.#network.quietMs);
-  }
-
-  /** Whether a caller has used it here. */
-  get wasUsed(): boolean {
-    return this.#wasUsed;
   }
 
   /** Whether the broker still has a subscription, be it that it refused to end it. */
@@ -232,7 +206,7 @@ export class Connection {
    * with `no-answer` when the attempt takes longer than the one who asked should wait.
    */
   async attach(): Promise<void> {
-    this.#use();
+    this.parking.use();
     this.#wayBack.forgetTakeovers();
     await this.#network.makeInTime();
   }
@@ -255,42 +229,7 @@ export class Connection {
       this.#session.set({ wanted: false });
       this.#session.setState('parked', { code: 'detached', detail: 'Detached by request' });
       await this.#session.save();
-      await this.#release();
-    });
-  }
-
-  /** Detaches for now: the session lives on at the broker, and whoever needs it attaches again. False when in use. */
-  async park(): Promise<boolean> {
-    const parked = await this.#network.exclusively(async () => {
-      if (!this.isParkable || this.#finished !== null) return false;
-      await this.#network.end();
-      this.#wayBack.cancel();
-      this.#session.setState('parked', PARKED);
-      await this.#session.save();
-      await this.#release();
-      return true;
-    });
-    // What was asked for meanwhile found it attached still.
-    if (!this.#outbound.isIdle) this.#attachForCaller();
-    return parked;
-  }
-
-  /** Attaches, and waits until the broker has sent what it kept; false when it had not fallen silent by then. */
-  async drain(budgetMs: number, signal: AbortSignal): Promise<boolean> {
-    const spent = new Stopwatch();
-    await this.#network.makeInTime();
-    return this.#network.fallsSilent(budgetMs - spent.elapsedMs, signal);
-  }
-
-  /** It could not be drained: stays parked until it is due again, with the reason to be seen. */
-  async rest(error: unknown): Promise<void> {
-    await this.#network.exclusively(async () => {
-      const { state } = this.#session.status;
-      if (this.lease === null || this.#network.exists || state === 'refused' || state === 'takenOver') return;
-      this.#wayBack.cancel();
-      this.#session.setState('parked', stateReason(problemOfFailure(error, this.#parameters.protocolVersion)));
-      await this.#session.save();
-      await this.#release();
+      await this.parking.release();
     });
   }
 
@@ -312,7 +251,7 @@ export class Connection {
    * detached, and they wait for the next attach.
    */
   subscribe(parameters: ConnectionParameters, filters: readonly string[]): Promise<boolean> {
-    this.#use();
+    this.parking.use();
     this.#parameters = parameters;
     return this.#network.follow(filters);
   }
@@ -332,7 +271,7 @@ export class Connection {
   publish(message: OutgoingMessage, timeoutMs: number, kept: KeptPublish | null = null): Promise<PublishOutcome> {
     const { refusal } = this;
     if (refusal !== null) return Promise.reject(refusal);
-    this.#use();
+    this.parking.use();
     this.#attachForCaller();
     return this.#outbound.publish(message, timeoutMs, kept);
   }
@@ -340,7 +279,7 @@ export class Connection {
   /** Has the store know that it is to be attached, also after a restart. */
   async want(): Promise<void> {
     const { wanted, state } = this.#session.status;
-    if (wanted && state !== 'parked') return;
+    if (wanted && state !== 'parked' && this.#session.isStored) return;
     this.#session.set({ wanted: true });
     if (state === 'parked') this.#session.setState('connecting', null);
     await this.#session.save();
@@ -349,7 +288,7 @@ export class Connection {
   /** Something waits in the outbox, or an exchange is to be finished: a detached Connection is attached for it. */
   sendOutbox(): void {
     if (this.refusal !== null) return;
-    this.#use();
+    this.parking.use();
     this.#attachForCaller();
     this.#outbox.wake();
   }
@@ -379,19 +318,19 @@ export class Connection {
    */
   async stop(why: Problem): Promise<boolean> {
     await this.finish({}, false, why);
-    if (this.#isAtRest) {
-      this.#session.setState('parked', PARKED);
+    if (this.parking.isAtRest) {
+      this.parking.setParked();
     } else if (this.#session.status.state === 'online') {
       this.#session.setState('offline', { code: why.type, detail: 'The owner gave it back; another one takes it' });
     }
     await this.#session.save().catch(() => undefined);
-    const isToAttach = this.lease !== null && this.nextLookMs === 0;
+    const isToAttach = this.lease !== null && this.parking.nextLookMs === 0;
     await this.release();
     return isToAttach;
   }
 
   async release(): Promise<void> {
-    await this.#release().catch(() => undefined);
+    await this.parking.release().catch(() => undefined);
   }
 
   /** Ends for good in this process, at once: the lease is another's, or nobody's. */
@@ -416,41 +355,10 @@ export class Connection {
     this.#wayBack.storeFailed(why);
   }
 
-  get #isQuiet(): boolean {
-    const { state } = this.#session.status;
-    const idle = this.#outbound.isIdle && this.#outbox.isIdle && this.#network.hasSettled;
-    return idle && state === 'online' && !this.#network.isBeingMade;
-  }
-
-  /** Whether it is a publisher on which nothing is under way: as far as the store knows, too. */
-  get #isAtRest(): boolean {
-    return this.isPublisher && this.#outbound.isComplete && this.#outbound.isIdle && this.#outbox.isIdle;
-  }
-
-  /** It is to be attached by itself: not what rests, nor what is attached only when it is asked for. */
-  #isToAttach(): boolean {
+  /** Whether it may be attached without being asked to. */
+  get #isUsable(): boolean {
     const { wanted, state } = this.#session.status;
-    const rests = state === 'refused' || state === 'takenOver';
-    return this.#finished === null && wanted && !rests && this.#parameters.hold === 'always';
-  }
-
-  #use(): void {
-    this.#wasUsed = true;
-    this.#unused.restart();
-  }
-
-  #release(): Promise<void> {
-    return this.#session.release(this.nextLookMs);
-  }
-
-  /** Nothing is under way on a publisher that is not attached: who publishes next, here or elsewhere, takes it again. */
-  #giveBack(): Promise<void> {
-    return this.#network.exclusively(async () => {
-      if (!this.#isAtRest || this.#network.exists || this.lease === null) return;
-      this.#session.setState('parked', PARKED);
-      await this.#session.save();
-      await this.#release();
-    });
+    return this.#finished === null && wanted && state !== 'refused' && state !== 'takenOver';
   }
 
   /** Unless it is attached, or will be by itself. How the attempt ends shows in the state; callers have deadlines. */
@@ -461,8 +369,8 @@ export class Connection {
 
   async #settle(): Promise<void> {
     if (this.#finished !== null || this.#network.exists || this.lease === null) return;
-    if (this.#isToAttach()) this.#wayBack.tryNow();
-    else await this.#release();
+    if (this.#isUsable && this.parking.isNeeded) this.#wayBack.tryNow();
+    else await this.parking.release();
   }
 
   /** Ends the network connection and attaches again with other parameters, unless it rests for another reason than they. */
@@ -488,7 +396,10 @@ export class Connection {
   async #own(): Promise<void> {
     const record = await this.#session.acquire();
     if (record === null) return;
+    // It was lent, and another had it meanwhile: the broker has closed the socket, or will.
+    if (this.#network.exists) this.#network.abandon();
     this.#parameters = this.#deps.readParameters(record);
+    this.parking.taken();
     this.#outbound.forgetFlights();
   }
 

@@ -40,6 +40,9 @@ const PATIENCE = 3;
 /** A broker has sent what it kept when it was silent for so long: MQTT has no mark for that. */
 const SILENCE_MS = 250;
 const SETTLING_MS = 10;
+/** A broker that was heard so recently is there; whoever slept longer asks it, and waits so long. */
+const FRESH_MS = 1_000;
+const PING_WITHIN_MS = 2_000;
 
 /** The network connection of one Connection, or its absence: made, changed and ended one after the other. */
 export class NetworkConnection {
@@ -82,6 +85,15 @@ export class NetworkConnection {
       await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
     return true;
+  }
+
+  /** Makes sure that the broker is there, where it was not heard for a while; ends the network connection if it is not. */
+  async prove(): Promise<void> {
+    const attachment = this.#attachment;
+    if (attachment === null) return;
+    const { link } = attachment;
+    if (link.alive && (link.silentForMs < FRESH_MS || (await link.answersPing(PING_WITHIN_MS)))) return;
+    if (this.#attachment === attachment) this.abandon();
   }
 
   /** What was held back while it was not sure whether the lease is still ours may be sent. */

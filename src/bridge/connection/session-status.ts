@@ -26,6 +26,8 @@ export interface SessionStatus {
   /** Whether the Connection is to be attached: false after `detach`. */
   wanted: boolean;
   granted: GrantedSubscription[];
+  /** How often the session was drained: until the broker had fallen silent. */
+  drains: number;
 }
 
 export function initialStatus(now: number): SessionStatus {
@@ -38,6 +40,7 @@ export function initialStatus(now: number): SessionStatus {
     sessionExpiry: null,
     wanted: true,
     granted: [],
+    drains: 0,
   };
 }
 

@@ -3,11 +3,14 @@ import type { ConnectionState, StateReason } from '../../schemas/connection-view
 import type { BridgeDependencies } from '../dependencies.ts';
 import { notOwner } from '../link/link-problems.ts';
 import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
-import type { ConnectionRecord, Fence, Key, Lease } from '../ports.ts';
+import type { ConnectionRecord, Epoch, Fence, Key, Lease } from '../ports.ts';
 import { initialStatus, readStatus, type SessionStatus } from './session-status.ts';
 import { SubscriptionTable } from './subscription-table.ts';
 
-export interface SessionDependencies extends Pick<BridgeDependencies, 'store' | 'holder'> {
+/** A function that does not get a lease asks again sooner: until then it stands in line. */
+const IN_LINE_MS = 1_000;
+
+export interface SessionDependencies extends Pick<BridgeDependencies, 'mode' | 'store' | 'holder'> {
   clock: LeaseClock;
 }
 
@@ -18,10 +21,16 @@ export class Session {
   #lease: Lease | null = null;
   /** When the store was asked for the lease last, and said yes. */
   #asked: Asked | null = null;
+  /** Of the lease that was given back although the network connection stays. */
+  #lent: Epoch | null = null;
+  /** Whether somebody is to look at the Connection some time, as far as this process has said so. */
+  #isScheduled = true;
   #generation = 0;
   #status: SessionStatus = initialStatus(Date.now());
   #table = new SubscriptionTable([]);
   #removing = false;
+  /** Whether the store has the status of some time. */
+  #isStored = false;
 
   constructor(key: Key, dependencies: SessionDependencies) {
     this.#key = key;
@@ -45,6 +54,10 @@ export class Session {
     return this.#table;
   }
 
+  get isStored(): boolean {
+    return this.#isStored;
+  }
+
   /** Whether the broker keeps, or kept, the session when the network connection ends. */
   get outlivesConnection(): boolean {
     return this.#generation > 0 && this.#status.sessionExpiry !== 0;
@@ -58,12 +71,15 @@ export class Session {
 
   /** The store has renewed that lease, when it was asked. */
   confirm({ epoch }: Fence, asked: Asked): void {
-    if (this.#lease?.epoch === epoch) this.#asked = asked;
+    if (this.#lease?.epoch !== epoch) return;
+    this.#asked = asked;
+    this.#isScheduled = true;
   }
 
   /** Reads what the store knows. An owner that was online before is not any more. */
   async load(): Promise<void> {
     const record = await this.#deps.store.inbound.loadSession(this.#key);
+    this.#isStored = record !== null;
     this.#generation = record?.generation ?? 0;
     this.#status = readStatus(record, this.#status.since);
     this.#table = new SubscriptionTable(this.#status.granted);
@@ -76,17 +92,22 @@ export class Session {
    * `connection-not-found` when the Connection was deleted.
    */
   async acquire(): Promise<ConnectionRecord | null> {
-    const { store, holder, clock } = this.#deps;
-    if (this.#lease === null) await this.#requireRecord();
+    const { mode, store, holder, clock } = this.#deps;
+    // One that was lent is the same only if the record is there: with it the memory of the lease goes.
+    if (this.#lease === null && this.#lent === null) await this.#requireRecord();
     const asked = clock.ask();
-    const lease = await store.leases.acquire(this.#key, holder, clock.ttlMs);
+    const waitMs = mode === 'function' ? IN_LINE_MS : 0;
+    const lease = await store.leases.acquire(this.#key, holder, clock.ttlMs, waitMs);
     if ('heldBy' in lease) {
       this.#lease = null;
       throw notOwner();
     }
     this.#asked = asked;
-    if (lease.epoch === this.#lease?.epoch) return null;
+    const isTheSame = lease.epoch === (this.#lease?.epoch ?? this.#lent);
     this.#lease = lease;
+    this.#lent = null;
+    if (isTheSame) return null;
+    this.#isScheduled = true;
     await store.schedule.set([{ key: this.#key, inMs: clock.ttlMs }]);
     const record = await this.#requireRecord();
     await this.load();
@@ -108,9 +129,22 @@ export class Session {
     if (lease === null) return;
     const { leases, schedule } = this.#deps.store;
     // First: whoever has the lease next says it anew.
-    if (nextLookMs === null) await schedule.cancel([this.#key]);
-    else await schedule.set([{ key: this.#key, inMs: nextLookMs }]);
+    if (nextLookMs !== null) await schedule.set([{ key: this.#key, inMs: nextLookMs }]);
+    else if (this.#isScheduled) await schedule.cancel([this.#key]);
+    this.#isScheduled = nextLookMs !== null;
     await leases.release(lease);
+  }
+
+  /** Gives the lease back, and knows it again if nobody has it in between: then the session is as it was. */
+  async lend(nextLookMs: number | null): Promise<void> {
+    const epoch = this.#lease?.epoch ?? null;
+    await this.release(nextLookMs);
+    this.#lent = epoch;
+  }
+
+  /** Whether another function stands in line for the lease. */
+  isAwaited(): Promise<boolean> {
+    return this.#deps.store.leases.isAwaited(this.#key);
   }
 
   /** From now on a record that is marked as deleted will do. */
@@ -128,6 +162,7 @@ export class Session {
     this.#table.reset();
     this.#status.granted = [];
     this.#generation = await this.#deps.store.inbound.beginGeneration(this.fence(), { ...this.#status });
+    this.#isStored = true;
   }
 
   setState(state: ConnectionState, reason: StateReason | null): void {
@@ -136,7 +171,9 @@ export class Session {
     this.#status.reason = reason;
   }
 
-  set(change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion' | 'sessionExpiry'>>): void {
+  set(
+    change: Partial<Pick<SessionStatus, 'wanted' | 'connack' | 'protocolVersion' | 'sessionExpiry' | 'drains'>>,
+  ): void {
     Object.assign(this.#status, change);
   }
 
@@ -145,5 +182,6 @@ export class Session {
     if (this.#lease === null) return;
     this.#status.granted = this.#table.granted;
     await this.#deps.store.inbound.saveStatus(this.#lease, { ...this.#status });
+    this.#isStored = true;
   }
 }

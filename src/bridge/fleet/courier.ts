@@ -4,6 +4,8 @@ import { GroupWorker } from '../delivery/group-worker.ts';
 import type { Log } from '../dependencies.ts';
 import { problemOf } from '../link/link-problems.ts';
 import type { Bus, Holder } from '../ports.ts';
+import { Stopwatch } from '../stopwatch.ts';
+import { LATE, within } from '../waiting.ts';
 import { decode, encode } from './codec.ts';
 import type { FrameBox } from './frame-box.ts';
 
@@ -11,6 +13,12 @@ import type { FrameBox } from './frame-box.ts';
 const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
 /** Calls that wait for the answers of one instance: it must not be sent more than it can hold. */
 const WINDOW = { calls: 10_000, bytes: 64 * 1024 * 1024 };
+
+/** Whoever gets it drops it: that it arrives is all that is asked for. */
+export const NOTHING = new Uint8Array(0);
+/** A process that may be frozen, and heard nothing for longer, makes sure that it is reached. */
+const FRESH_MS = 2_000;
+const ECHO_WITHIN_MS = 1_000;
 
 interface Call {
   readonly id: string;
@@ -58,6 +66,8 @@ export interface CourierOptions {
   box: FrameBox;
   /** Does what another instance asks for. Rejects with a `Problem`. */
   serve: (method: string, args: readonly unknown[]) => Promise<unknown>;
+  /** This process may be frozen: then it does not notice that it is reached no more. */
+  mayFreeze?: boolean;
   log: Log;
 }
 
@@ -73,6 +83,10 @@ export class Courier {
   readonly #prefix = randomBytes(6).toString('base64url');
   #count = 0;
   #stopListening: (() => void) | null = null;
+  /** Since a frame came. */
+  readonly #unheard = new Stopwatch();
+  /** Who waits for the next frame. */
+  readonly #listening = new Set<() => void>();
 
   constructor(options: CourierOptions) {
     this.#options = options;
@@ -84,11 +98,27 @@ export class Courier {
     this.#stopListening = await bus.listen(holder.nodeId, (frame) => this.#receive(frame));
   }
 
+  /** Makes sure that answers will arrive. */
+  async #prove(): Promise<void> {
+    const { bus, holder } = this.#options;
+    const heard = new Promise<void>((resolve) => this.#listening.add(resolve));
+    const reached = await bus.send(holder.nodeId, NOTHING);
+    if (reached && (await within(ECHO_WITHIN_MS, heard)) !== LATE) return;
+    this.#stopListening?.();
+    await this.start();
+    this.#unheard.restart();
+  }
+
   /**
    * Resolves with the answer, or rejects with the other's `Problem`; with `Unreachable` when nobody got the call, with
    * `Unanswered` when no answer came in time; with `overloaded` when too much waits for that instance already.
    */
   call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
+    if (!this.#options.mayFreeze || this.#unheard.elapsedMs < FRESH_MS) return this.#call(to, method, args, withinMs);
+    return this.#prove().then(() => this.#call(to, method, args, withinMs));
+  }
+
+  #call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
     const line = this.#lineTo(to);
     const bytes = sizeOf(args);
     if (line.calls >= WINDOW.calls || (line.calls > 0 && line.bytes + bytes > WINDOW.bytes)) {
@@ -170,6 +200,9 @@ export class Courier {
   }
 
   #receive(bytes: Uint8Array): void {
+    this.#unheard.restart();
+    for (const resolve of this.#listening) resolve();
+    this.#listening.clear();
     if (bytes.length === 0) return;
     let frame: Frame;
     try {

@@ -1,6 +1,7 @@
 import type { Pool } from '../pool.ts';
 import type { Store } from '../ports.ts';
-import type { Fleet } from './fleet.ts';
+import type { Placement } from './fleet.ts';
+import { isFunction } from './node-ids.ts';
 
 /** Ids whose owner is remembered: what is wrong is found out at the owner, and costs one call. */
 const MAX_REMEMBERED = 10_000;
@@ -16,8 +17,8 @@ export type Place =
 
 export interface DirectoryOptions {
   store: Pick<Store, 'connections' | 'leases'>;
-  pool: Pick<Pool, 'owned'>;
-  fleet: Pick<Fleet, 'placeElsewhere'>;
+  pool: Pick<Pool, 'isAtHand'>;
+  placement: Placement;
   nodeId: string;
 }
 
@@ -31,14 +32,16 @@ export class Directory {
   }
 
   async find(id: string): Promise<Place> {
-    const { store, pool, fleet, nodeId } = this.#options;
-    if (pool.owned(id) !== undefined) return 'here';
+    const { store, pool, placement, nodeId } = this.#options;
+    if (pool.isAtHand(id)) return 'here';
     const known = this.#owners.get(id);
     if (known !== undefined) return { nodeId: known };
     const record = await store.connections.byId(id);
     if (record === null) return 'nowhere';
     const holder = await store.leases.holder(record.key);
-    const owner = holder ?? fleet.placeElsewhere() ?? nodeId;
+    // It has the lease for one request, and can be asked for nothing: whoever wants it waits here.
+    if (holder !== null && isFunction(holder)) return 'here';
+    const owner = holder ?? (await placement.placeElsewhere()) ?? nodeId;
     if (owner === nodeId) return 'here';
     this.#remember(id, owner);
     return { nodeId: owner };

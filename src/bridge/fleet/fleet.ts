@@ -18,8 +18,14 @@ export interface FleetOptions {
   log: Log;
 }
 
+/** Where a Connection that nobody owns is to go. */
+export interface Placement {
+  /** The instance; null: this one. It is counted as given there. */
+  placeElsewhere(): Promise<string | null>;
+}
+
 /** The instances that share the store: who lives, and who has least to do. */
-export class Fleet {
+export class Fleet implements Placement {
   readonly #options: FleetOptions;
   #others: readonly Member[] = [];
   /** Processes that were replaced, or were not seen any more, at the last announcement. */
@@ -60,7 +66,7 @@ export class Fleet {
   }
 
   /** Where a Connection that nobody owns is to go: the instance that has least to do; null: this one. */
-  placeElsewhere(): string | null {
+  async placeElsewhere(): Promise<string | null> {
     const least = this.#leastLoaded();
     if (least === undefined) return null;
     if (this.#open && this.#options.load() < this.#loadOf(least) + MARGIN) return null;

@@ -2,7 +2,7 @@ import type { Problem } from '../../errors/problem.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import { notOwner } from '../link/link-problems.ts';
-import type { Pool } from '../pool.ts';
+import { byIdleness, type Pool } from '../pool.ts';
 import type { Key } from '../ports.ts';
 import type { Courier } from './courier.ts';
 import type { Fleet } from './fleet.ts';
@@ -41,7 +41,7 @@ export class HandOver {
   async some(): Promise<void> {
     const { pool, fleet, log } = this.#options;
     const owned = pool.allOwned();
-    const movable = owned.filter(({ isMovable }) => isMovable).sort((a, b) => b.idleMs - a.idleMs);
+    const movable = owned.filter(({ parking }) => parking.isMovable).sort(byIdleness);
     const most = MOVED_AT_ONCE.connections + Math.floor(owned.length * MOVED_AT_ONCE.part);
     for (const connection of movable.slice(0, most)) {
       const target = fleet.moveElsewhere();

@@ -4,14 +4,11 @@ import type { Bridge } from '../facade.ts';
 import type { Keeper } from '../keeper.ts';
 import type { Pool } from '../pool.ts';
 import { type Key, StoreUnavailable } from '../ports.ts';
-import { Courier } from './courier.ts';
+import { Courier, NOTHING } from './courier.ts';
 import { Directory } from './directory.ts';
 import { Fleet } from './fleet.ts';
 import { HandOver, LOOK } from './hand-over.ts';
 import { perform, Router } from './router.ts';
-
-/** Whoever gets it drops it: that somebody does is all that is asked for. */
-const NOTHING = new Uint8Array(0);
 
 export interface InstanceOptions {
   dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'leaseTtlMs' | 'log'>;
@@ -50,9 +47,9 @@ export class Instance {
       load: () => pool.allOwned().length,
       onNews: () => this.#onNews(),
     });
-    this.#directory = new Directory({ store, pool, fleet: this.#fleet, nodeId: holder.nodeId });
+    this.#directory = new Directory({ store, pool, placement: this.#fleet, nodeId: holder.nodeId });
     this.#handOver = new HandOver({ fleet: this.#fleet, courier: this.#courier, pool, log });
-    this.routed = new Router({ local, courier: this.#courier, directory: this.#directory, fleet: this.#fleet });
+    this.routed = new Router({ local, courier: this.#courier, directory: this.#directory, placement: this.#fleet });
   }
 
   /** Resolves when this instance is one of them. Rejects while another process has its name. */

@@ -7,7 +7,7 @@ import { keyedSlot } from '../publishers/slots.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { type Courier, Unanswered, Unreachable } from './courier.ts';
 import type { Directory } from './directory.ts';
-import type { Fleet } from './fleet.ts';
+import type { Placement } from './fleet.ts';
 
 /** What only the owner of a Connection can do. */
 export type Routed = Pick<
@@ -23,6 +23,7 @@ export type Routed = Pick<
   | 'publishPooled'
   | 'publishPooledKept'
   | 'addSubscriptions'
+  | 'drain'
   | 'removeSubscription'
 >;
 
@@ -38,6 +39,7 @@ const ROUTED: ReadonlySet<string> = new Set<keyof Routed>([
   'publishPooled',
   'publishPooledKept',
   'addSubscriptions',
+  'drain',
   'removeSubscription',
 ]);
 
@@ -48,16 +50,16 @@ const TIMES = {
   graceMs: 3_000,
   /** How long an owner is looked for while the lease is on its way from one instance to another. */
   searchMs: 5_000,
+  longestPauseMs: 500,
 };
 const FIRST_PAUSE_MS = 20;
-const LONGEST_PAUSE_MS = 500;
 
 export interface RouterOptions {
   /** Does it here, if this instance is the owner or can become it. */
   local: Routed;
   courier: Pick<Courier, 'call'>;
   directory: Directory;
-  fleet: Pick<Fleet, 'placeElsewhere'>;
+  placement: Placement;
   /** Others than those of `TIMES`. */
   times?: Partial<typeof TIMES>;
 }
@@ -84,12 +86,12 @@ export class Router implements Routed {
 
   /** A new Connection goes to the instance that has least to do. */
   openConnection: Bridge['openConnection'] = async (input) => {
-    const { local, courier, fleet } = this.#options;
+    const { local, courier, placement } = this.#options;
     const { id } = input.parameters;
     if (id !== undefined) {
-      return this.#route(id, 'openConnection', [input], { otherwise: () => fleet.placeElsewhere() });
+      return this.#route(id, 'openConnection', [input], { otherwise: () => placement.placeElsewhere() });
     }
-    const elsewhere = fleet.placeElsewhere();
+    const elsewhere = await placement.placeElsewhere();
     if (elsewhere === null) {
       if (this.#closed !== null) throw this.#closed;
       return local.openConnection(input);
@@ -101,7 +103,7 @@ export class Router implements Routed {
   };
 
   declareConnection: Bridge['declareConnection'] = (id, input) =>
-    this.#route(id, 'declareConnection', [id, input], { otherwise: () => this.#options.fleet.placeElsewhere() });
+    this.#route(id, 'declareConnection', [id, input], { otherwise: () => this.#options.placement.placeElsewhere() });
   patchConnection: Bridge['patchConnection'] = (id, patch) => this.#route(id, 'patchConnection', [id, patch]);
   deleteConnection: Bridge['deleteConnection'] = (id, how) => this.#route(id, 'deleteConnection', [id, how]);
   attachConnection: Bridge['attachConnection'] = (id) => this.#route(id, 'attachConnection', [id]);
@@ -109,6 +111,8 @@ export class Router implements Routed {
   addSubscriptions: Bridge['addSubscriptions'] = (id, requests) => this.#route(id, 'addSubscriptions', [id, requests]);
   removeSubscription: Bridge['removeSubscription'] = (id, filter) =>
     this.#route(id, 'removeSubscription', [id, filter]);
+
+  drain: Bridge['drain'] = (id, budgetMs) => this.#route(id, 'drain', [id, budgetMs]);
 
   publish: Bridge['publish'] = (id, requests) => this.#publish(id, 'publish', requests, (left) => [id, left]);
   /** An instance has publishers of its own for what has no idempotency key; only their leases can go to others. */
@@ -132,7 +136,8 @@ export class Router implements Routed {
     const how = {
       withinMs: timeOf(request) + this.#times.graceMs,
       unanswered: unknownOutcome,
-      otherwise: () => (method === 'publishPooledKept' ? this.#options.fleet.placeElsewhere() : null),
+      otherwise: () =>
+        method === 'publishPooledKept' ? this.#options.placement.placeElsewhere() : Promise.resolve(null),
       searching,
     };
     for (let attempt = 0; ; attempt += 1) {
@@ -140,7 +145,7 @@ export class Router implements Routed {
       const isDone = !('results' in answer && answer.results.some((result) => isForAnother(id, result)));
       if (isDone || request.idempotencyKey === null || searching.elapsedMs >= this.#times.searchMs) return answer;
       this.#forget(id);
-      await pause(pauseMs(attempt));
+      await pause(this.#pauseMs(attempt));
     }
   }
 
@@ -168,8 +173,13 @@ export class Router implements Routed {
       if (!rest.every((answer) => isForAnother(id, answer))) return [...results, ...rest];
       left = left.slice(from);
       this.#forget(id);
-      await pause(pauseMs(attempt));
+      await pause(this.#pauseMs(attempt));
     }
+  }
+
+  /** With jitter: what waits for the same hand-over must not ask all at once. */
+  #pauseMs(attempt: number): number {
+    return (0.5 + Math.random() / 2) * Math.min(this.#times.longestPauseMs, FIRST_PAUSE_MS * 2 ** attempt);
   }
 
   /** `id`: whose owner does it; null: this instance. */
@@ -180,7 +190,7 @@ export class Router implements Routed {
     {
       withinMs = PATIENCE_MS,
       unanswered = noAnswer,
-      otherwise = () => null,
+      otherwise = () => Promise.resolve(null),
       searching = new Stopwatch(),
     }: {
       /** How long the owner may take. */
@@ -188,7 +198,7 @@ export class Router implements Routed {
       /** What is answered when the owner gives no answer. */
       unanswered?: (error: unknown) => Problem;
       /** Where to when there is no such Connection; null: here. */
-      otherwise?: () => string | null;
+      otherwise?: () => Promise<string | null>;
       searching?: Stopwatch;
     } = {},
   ): Promise<Result> {
@@ -196,7 +206,7 @@ export class Router implements Routed {
     for (let attempt = 0; ; attempt += 1) {
       try {
         const place = id === null ? 'here' : await directory.find(id);
-        const nodeId = place === 'here' ? null : place === 'nowhere' ? otherwise() : place.nodeId;
+        const nodeId = place === 'here' ? null : place === 'nowhere' ? await otherwise() : place.nodeId;
         if (nodeId !== null) return (await courier.call(nodeId, method, args, withinMs)) as Result;
         if (this.#closed !== null) throw this.#closed;
         return (await perform(local, method, args)) as Result;
@@ -205,7 +215,7 @@ export class Router implements Routed {
         if (!isForAnother(id, error) || error === this.#closed) throw error;
         this.#forget(id);
         if (searching.elapsedMs >= this.#times.searchMs) throw error instanceof Unreachable ? notOwner() : error;
-        await pause(pauseMs(attempt));
+        await pause(this.#pauseMs(attempt));
       }
     }
   }
@@ -248,9 +258,4 @@ function unknownOutcome(): Problem {
 
 function timeOf({ items }: KeptRequest): number {
   return Math.max(0, ...items.map((item) => (item instanceof Problem ? 0 : item.timeoutMs)));
-}
-
-/** With jitter: what waits for the same hand-over must not ask all at once. */
-function pauseMs(attempt: number): number {
-  return (0.5 + Math.random() / 2) * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
 }

@@ -37,6 +37,11 @@ export class KeepAlive {
     if (!this.isSilent) this.#heard.restart();
   }
 
+  /** Milliseconds since bytes came from the broker. */
+  get silentForMs(): number {
+    return this.#heard.elapsedMs;
+  }
+
   /** Whether the broker counts as gone, from now on for ever. */
   get isSilent(): boolean {
     const { seconds } = this.#options;

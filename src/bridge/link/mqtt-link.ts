@@ -2,6 +2,7 @@ import type { IConnackPacket } from 'mqtt-packet';
 import type { Standing } from '../ownership/lease-clock.ts';
 import { openTransport } from '../transports/index.ts';
 import type { TlsContexts } from '../transports/tls-contexts.ts';
+import { within } from '../waiting.ts';
 import { startAuthentication } from './authentication-methods.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { closedBeforeConnack, type LinkEnd, LinkError } from './link-end.ts';
@@ -52,6 +53,8 @@ export class MqttLink {
   /** What waits until it is sure that the lease is still ours. */
   #heldBack: Uint8Array[] = [];
   #heldBytes = 0;
+  /** Who waits for PINGRESP. */
+  readonly #pinging = new Set<(answered: boolean) => void>();
 
   private constructor(options: LinkOptions, identifiers: PacketIdentifiers, handlers: LinkHandlers) {
     const { protocolLevel, target, contexts, maxPayload, properties, username, password } = options;
@@ -150,6 +153,19 @@ export class MqttLink {
     return this.alive && this.#heldBack.length === 0 && this.#standing === 'sure';
   }
 
+  /** Milliseconds since bytes came from the broker. */
+  get silentForMs(): number {
+    return this.#keepAlive?.silentForMs ?? 0;
+  }
+
+  /** Whether the broker answers a PINGREQ within that time: a socket that looks alive may have slept. */
+  async answersPing(withinMs: number): Promise<boolean> {
+    if (!this.alive) return false;
+    const answered = new Promise<boolean>((resolve) => this.#pinging.add(resolve));
+    this.#splitter.writePackets(PINGREQ);
+    return (await within(withinMs, answered)) === true;
+  }
+
   /**
    * Writes packets, already encoded. They wait while it is not sure that the lease is still ours, and never leave when
    * it is over: a process that was stopped must not send what another owner may have sent meanwhile.
@@ -239,7 +255,13 @@ export class MqttLink {
     const fault = packetFault(packet);
     if (fault !== null) this.#fail({ kind: 'protocol', detail: `The broker sent ${fault}` });
     else if (packet.cmd === 'suback' || packet.cmd === 'unsuback') this.#subscribing.onAck(packet);
-    else if (packet.cmd !== 'pingresp') this.#handlers.onPacket(packet, cut);
+    else if (packet.cmd === 'pingresp') this.#endPings(true);
+    else this.#handlers.onPacket(packet, cut);
+  }
+
+  #endPings(answered: boolean): void {
+    for (const resolve of this.#pinging) resolve(answered);
+    this.#pinging.clear();
   }
 
   #fail(end: LinkEnd): void {
@@ -263,6 +285,7 @@ export class MqttLink {
   #onClose(): void {
     this.#closed = true;
     this.#keepAlive?.stop();
+    this.#endPings(false);
     this.#subscribing.end(new LinkError(this.end));
   }
 }

@@ -74,7 +74,6 @@ export class KeptPublishes {
       if (known === null) throw refusal;
       return this.#repeat(connection, request, known);
     }
-    if (respondAsync) await connection.want();
     const id = newPublicationId();
     const result = await publications.begin(
       connection.fence(),
@@ -91,14 +90,26 @@ export class KeptPublishes {
     if (result === 'outbox-full' || result === 'full') throw tooMuch(result);
     if (result !== 'begun') return this.#repeat(connection, request, result);
     if (!respondAsync) return { replayed: false, results: await this.#send(connection, request, id, []) };
-    connection.sendOutbox();
+    await this.#promise(connection);
     return { replayed: false, publishId: toPublishId(key, id) };
+  }
+
+  /** Somebody is to send what is in the outbox, whatever happens from here on; it may have been parked meanwhile. */
+  async #promise(connection: Connection): Promise<void> {
+    await connection.own();
+    await connection.want();
+    connection.sendOutbox();
   }
 
   /** What was published is not published again; what was not sent is tried again. */
   async #repeat(connection: Connection, request: KeptRequest, known: Publication): Promise<KeptAnswer> {
     if (known.fingerprint !== request.fingerprint) throw usedOtherwise();
-    if (known.queued) return { replayed: true, publishId: toPublishId(connection.key, known.id) };
+    if (known.queued) {
+      // The first request may have ended before it could promise that.
+      if (known.items.some(({ state }) => state === 'open') && connection.refusal === null)
+        await this.#promise(connection);
+      return { replayed: true, publishId: toPublishId(connection.key, known.id) };
+    }
     if (known.items.some(({ state }) => state === 'exchanged')) {
       // The exchange goes on as soon as the Connection is attached.
       connection.sendOutbox();

@@ -66,8 +66,9 @@ export class Publishers {
 
   /** Takes the first slot that nobody else has: so there are as many as instances, also when those come and go. */
   async #move(broker: string): Promise<Connection> {
-    for (let number = 0; ; number += 1) {
-      const id = homeSlot(broker, number);
+    const former = this.#homes.get(broker);
+    for (let number = former === undefined ? 0 : -1; ; number += 1) {
+      const id = number < 0 && former !== undefined ? former : homeSlot(broker, number);
       try {
         const home = await this.#own(broker, id);
         this.#homes.set(broker, id);
@@ -85,6 +86,7 @@ export class Publishers {
     const owned = pool.owned(id);
     if (owned !== undefined) return owned;
     const slot = await pool.obtain(await records.findOrCreate(broker, id));
+    await slot.parking.awaken();
     await slot.own();
     await records.refresh(slot);
     return slot;

@@ -4,14 +4,11 @@ import type { HttpHandler, HttpRequest } from '@azure/functions';
 import { answer, type Call, problemAnswer } from '../call.ts';
 import { type Service, serve } from '../service.ts';
 
-/** Milliseconds after which Azure's load balancer gives a request up, whatever `functionTimeout` says. */
-const HTTP_TIMEOUT = 230_000;
-
-/** The API as an HTTP trigger, with bodies that stream both ways. */
-export function httpHandler(service: Service): HttpHandler {
+/** The API as an HTTP trigger, with bodies that stream both ways. `timeoutMs`: when the platform gives a request up. */
+export function httpHandler(service: Service, timeoutMs: number): HttpHandler {
   return (request) => {
     const call = toCall(request);
-    return serve(service, call.method, HTTP_TIMEOUT, (app) => answer(app, call), problemAnswer);
+    return serve(service, call.method, timeoutMs, (app) => answer(app, call), problemAnswer);
   };
 }
 

@@ -16,13 +16,16 @@ export function httpFunction(service: Service, timeoutMs: number): HttpFunction 
   };
 }
 
-/** The framework has read the body before, and inflated it: what the headers say of its length is of another one. */
-function toCall({ method, originalUrl, headers, rawBody }: Request): Call {
+/**
+ * A body that has a media type was read by the framework, and inflated: what the headers say of its length is of another
+ * one. One without is still to be read.
+ */
+function toCall(request: Request): Call {
+  const { method, originalUrl, headers, rawBody } = request;
   const { 'content-length': _length, 'content-encoding': _encoding, 'transfer-encoding': _transfer, ...rest } = headers;
-  const defined = Object.entries(rest).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, value] as const],
-  );
-  return { method, url: originalUrl, headers: Object.fromEntries(defined), body: rawBody ?? null };
+  const kept = Object.entries(rawBody === undefined ? headers : rest);
+  const defined = kept.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+  return { method, url: originalUrl, headers: Object.fromEntries(defined), body: rawBody ?? request };
 }
 
 function callerGone(response: Response): AbortSignal {

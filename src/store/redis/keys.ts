@@ -9,6 +9,8 @@ const PARTS = [
   'record',
   'lease',
   'last-lease',
+  'waiting',
+  'waiting-until',
   'session',
   'queue',
   'counters',

@@ -27,13 +27,18 @@ export class RedisLeases implements Leases {
     this.#keys = keys;
   }
 
-  async acquire(key: Key, holder: Holder, ttlMs: number): Promise<Lease | { readonly heldBy: string }> {
+  async acquire(key: Key, holder: Holder, ttlMs: number, waitMs = 0): Promise<Lease | { readonly heldBy: string }> {
     // The nonce tells epochs apart when a fail-over lost the counter's last steps.
     const nonce = randomBytes(9).toString('base64url');
-    const names = [this.#keys.of(key, 'lease'), this.#keys.of(key, 'last-lease')];
-    const args = [holder.nodeId, holder.process, nonce, ttlMs];
+    const parts = ['lease', 'last-lease', 'waiting', 'waiting-until'] as const;
+    const names = parts.map((part) => this.#keys.of(key, part));
+    const args = [holder.nodeId, holder.process, nonce, ttlMs, waitMs];
     const [acquired, value] = asArray(await this.#client.run('lease-acquire', names, args));
     return acquired === 1 ? { key, epoch: asText(value) as Epoch, holder } : { heldBy: asText(value) };
+  }
+
+  async isAwaited(key: Key): Promise<boolean> {
+    return (await this.#client.send('EXISTS', this.#keys.of(key, 'waiting'))) === 1;
   }
 
   async renew(leases: readonly Fence[], ttlMs: number): Promise<Renewal> {

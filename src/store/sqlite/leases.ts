@@ -33,6 +33,11 @@ export class MemoryLeases implements Leases {
     return { key, epoch, holder };
   }
 
+  /** One process has the file: nobody stands in line. */
+  async isAwaited(): Promise<boolean> {
+    return false;
+  }
+
   async renew(leases: readonly Fence[], ttlMs: number): Promise<Renewal> {
     const renewed = new Set<Key>();
     const lost = new Set<Key>();

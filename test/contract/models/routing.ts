@@ -51,10 +51,10 @@ class Node {
         return this.mute ? new Promise(() => undefined) : answer;
       },
     });
-    const pool = { owned: () => (this.lease === null ? undefined : ({} as never)) };
-    const fleet = { placeElsewhere: () => null };
-    const directory = new Directory({ store, pool, fleet, nodeId });
-    this.router = new Router({ local, courier: this.#courier, directory, fleet, times: TIMES });
+    const pool = { isAtHand: () => this.lease !== null };
+    const placement = { placeElsewhere: () => Promise.resolve(null) };
+    const directory = new Directory({ store, pool, placement, nodeId });
+    this.router = new Router({ local, courier: this.#courier, directory, placement, times: TIMES });
   }
 
   start(): Promise<void> {

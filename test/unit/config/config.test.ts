@@ -69,9 +69,10 @@ describe('configuration', () => {
       REQUIRE_TLS: 'true',
       TLS_CERT: 'c',
       TLS_KEY: 'k',
-      BRIDGE_MODE: 'gateway',
+      BRIDGE_MODE: 'function',
     });
     expect(config).toMatchObject({
+      mode: 'function',
       host: '0.0.0.0',
       port: 80,
       tls: { certFile: 'c', keyFile: 'k' },
@@ -105,7 +106,7 @@ describe('configuration', () => {
       MAX_PAYLOAD: '1e3',
       REQUIRE_TLS: 'yes',
       TLS_CERT: 'c',
-      BRIDGE_MODE: 'function',
+      BRIDGE_MODE: 'both',
       POOL_MAX: '0',
       CORS_ORIGINS: '*',
       ALLOW_WEBHOOKS: '*',
@@ -148,6 +149,17 @@ describe('configuration', () => {
     const found = faults({ STORE_URL: 'redis://localhost' });
     expect(found.map((fault) => fault.split(' ')[0])).toEqual(['BRIDGE_SECRET_KEY', 'MQTT_URL']);
     expect(load({ STORE_URL: 'redis://x', BRIDGE_SECRET_KEY: KEY, ALLOW_URLS: '*' }).devBroker).toBeNull();
+  });
+
+  test('function mode needs Redis, and has no development broker', () => {
+    for (const variables of [{}, { STORE_URL: 'sqlite::memory:' }]) {
+      expect(faults({ BRIDGE_MODE: 'function', ...variables })).toEqual([
+        expect.stringMatching(/^BRIDGE_MODE.*STORE_URL/),
+      ]);
+    }
+    const redis = { BRIDGE_MODE: 'function', STORE_URL: 'redis://x', BRIDGE_SECRET_KEY: KEY };
+    expect(faults(redis)).toEqual([expect.stringMatching(/^MQTT_URL/)]);
+    expect(load({ ...redis, MQTT_URL: 'mqtt://x' })).toMatchObject({ mode: 'function', devBroker: null });
   });
 
   test('credentials of a broker may be required to be encrypted', () => {

@@ -91,6 +91,13 @@ describe('the table of the configuration', () => {
   });
 });
 
+test('the table of the commands names scripts that there are', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const commands = tableRows(section(readme, 'Commands')).map(([command = '']) => code(command).split(' ').at(-1));
+  expect(commands.length).toBeGreaterThan(5);
+  expect(Object.keys(scripts)).toEqual(expect.arrayContaining(commands));
+});
+
 test('the table of the endpoints has those of the contract, and no other', () => {
   const { paths } = parse(read('openapi/openapi.yaml')) as { paths: Record<string, Record<string, unknown>> };
   // HEAD goes with GET, and has no row of its own.

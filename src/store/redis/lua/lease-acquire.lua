@@ -8,19 +8,55 @@ Input
   KEYS[1] lease       "<counter>:<nonce>:<process> <instance>", expires with the lease; "<counter>:<nonce> <instance>"
           from the release before, which reads either
   KEYS[2] last-lease  the same, for ever
+  KEYS[3] waiting        sorted set: processes that stand in line, by the time at which they came
+  KEYS[4] waiting-until  sorted set: the same, by the time until which they wait
   ARGV[1] instance
   ARGV[2] process
   ARGV[3] nonce for a new epoch
   ARGV[4] milliseconds
+  ARGV[5] milliseconds that the caller stands in line, 0 when it does not
 Output
   {1, epoch} it is the caller's
-  {0, instance} another one has it
+  {0, instance} another one has it, or '' when others come first
 ]]
+--- @include now
+
+local me, wait = ARGV[1] .. ' ' .. ARGV[2], tonumber(ARGV[5])
+
+local function standInLine(time)
+  redis.call('ZADD', KEYS[3], 'NX', time, me)
+  redis.call('ZADD', KEYS[4], time + wait, me)
+  redis.call('PEXPIRE', KEYS[3], wait)
+  redis.call('PEXPIRE', KEYS[4], wait)
+end
+
+-- Whoever asks no more is passed over.
+local function firstInLine(time)
+  for _, gone in ipairs(redis.call('ZRANGE', KEYS[4], '-inf', time, 'BYSCORE')) do
+    redis.call('ZREM', KEYS[3], gone)
+    redis.call('ZREM', KEYS[4], gone)
+  end
+  return redis.call('ZRANGE', KEYS[3], 0, 0)[1]
+end
+
 local current = redis.call('GET', KEYS[1])
 local last = current or redis.call('GET', KEYS[2])
 local epoch, instance = string.match(last or '', '^(%S+) (.*)$')
 if current and instance ~= ARGV[1] then
+  if wait > 0 then
+    standInLine(now())
+  end
   return {0, instance}
+end
+if wait > 0 then
+  local time = now()
+  local first = firstInLine(time)
+  if first and first ~= me then
+    standInLine(time)
+    return {0, ''}
+  end
+  redis.call('ZREM', KEYS[3], me)
+  redis.call('ZREM', KEYS[4], me)
 end
 local process = string.match(epoch or '', '^%d+:[^:]*:(.*)$')
 if instance ~= ARGV[1] or process ~= ARGV[2] then

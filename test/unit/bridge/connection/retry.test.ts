@@ -46,6 +46,24 @@ describe('Retry', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('has a lower cap where one is given', () => {
+    for (let failures = 0; failures < 5; failures += 1) {
+      retry.backOff(2_000);
+      expect(wait()).toBe([499, 999, 1_999, 1_999, 1_999][failures]);
+    }
+  });
+
+  it('hurries: what was to come later comes soon, what comes sooner stays, and nothing is tried that was not to be', () => {
+    retry.hurry(1_000);
+    expect(vi.getTimerCount()).toBe(0);
+    retry.after(60_000);
+    retry.hurry(1_000);
+    expect(wait()).toBe(999);
+    retry.after(500);
+    retry.hurry(1_000);
+    expect(wait()).toBe(500);
+  });
+
   it('does not try when it is cancelled', () => {
     retry.backOff();
     retry.cancel();

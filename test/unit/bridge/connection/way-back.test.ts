@@ -108,7 +108,7 @@ describe('WayBack', () => {
     disowned = 0;
     detached = [];
     const holder = { nodeId: 'n', process: 'p' };
-    session = new Session(key, { store, holder, clock: new LeaseClock(15_000) });
+    session = new Session(key, { mode: 'gateway', store, holder, clock: new LeaseClock(15_000) });
     wayBack = new WayBack({
       key,
       session,

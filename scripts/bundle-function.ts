@@ -1,0 +1,140 @@
+/**
+ * A function as a folder that runs without node_modules: index.cjs, the bridge, what it loads when a request needs it, and
+ * the Lua scripts. CommonJS, because it starts faster: an ES module that imports node:http evaluates all that node:http exports,
+ * fetch and WebSocket among it.
+ */
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+
+const root = join(import.meta.dirname, '..');
+const require = createRequire(import.meta.url);
+
+/** Packages in files of their own, loaded at their first use: with the store, by requests to brokers, for BRIDGE_CONFIG. */
+const ON_DEMAND: Readonly<Record<string, readonly string[]>> = {
+  'redis.cjs': ['ioredis'],
+  'broker.cjs': ['mqtt', 'mqtt-packet', 'ws'],
+  'yaml.cjs': ['yaml'],
+};
+
+/**
+ * What V8 compiled is kept for the next process, where the platform keeps files for it: in NODE_COMPILE_CACHE, or among the
+ * temporary ones. Processes of functions are killed, so it is written while they live.
+ */
+const INDEX = `const { enableCompileCache, flushCompileCache } = require('node:module');
+enableCompileCache();
+module.exports = require('./bridge.cjs');
+setTimeout(flushCompileCache, 1000).unref();
+`;
+
+/** What the bridge never reaches in a function. */
+const ABSENT: readonly RegExp[] = [
+  // The embedded store, the development broker, the page of the reference.
+  /\/store\/sqlite\/index\.ts$/,
+  /\/dev-broker\.ts$/,
+  /\/reference-page\.ts$/,
+  // Fastify's own compilers: it has them made, but the app sets others. MQTT.js's way through SOCKS: nobody can ask for it.
+  /^@fastify\/(ajv|fast-json-stringify)-compiler$/,
+  /^socks$/,
+];
+
+const OPTIONS = {
+  absWorkingDir: root,
+  bundle: true,
+  format: 'cjs',
+  platform: 'node',
+  target: 'node22',
+  minify: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  metafile: true,
+  define: {
+    'import.meta.url': 'importMetaUrl',
+    'import.meta.dirname': '__dirname',
+    'import.meta.filename': '__filename',
+  },
+  banner: { js: "const importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
+} as const satisfies BuildOptions;
+
+/** What a file of a bundle is made of: https://esbuild.github.io/api/#metafile */
+export type Outputs = Metafile['outputs'];
+
+/** Bundles `entry` into the folder, without what is `absent`. Answers what went into it, by file. */
+export async function bundleFunction(entry: string, folder: string, absent = ABSENT): Promise<Outputs> {
+  rmSync(folder, { recursive: true, force: true });
+  const main = build({
+    ...OPTIONS,
+    entryPoints: [entry],
+    outfile: join(folder, 'bridge.cjs'),
+    plugins: [leaveOut(absent), loadOnDemand, zodInParts],
+    // Azure's worker provides it.
+    external: ['@azure/functions-core'],
+  });
+  const parts = Object.entries(ON_DEMAND).map(([file, packages]) =>
+    build({
+      ...OPTIONS,
+      stdin: {
+        contents: packages.map((name, index) => `export * as p${index} from '${name}';`).join('\n'),
+        resolveDir: root,
+      },
+      outfile: join(folder, file),
+      plugins: [leaveOut(absent)],
+    }),
+  );
+  const built = await Promise.all([main, ...parts]);
+  writeFileSync(join(folder, 'index.cjs'), INDEX);
+  // The store reads them from ./lua/ beside its own file, and in the bundle that is here.
+  cpSync(join(root, 'src/store/redis/lua'), join(folder, 'lua'), { recursive: true });
+  return Object.assign({}, ...built.map(({ metafile }) => metafile.outputs));
+}
+
+/** What is never reached says so if it is; zod's messages in other languages than English are not used. */
+function leaveOut(absent: readonly RegExp[]): Plugin {
+  return {
+    name: 'leave-out',
+    setup({ onResolve, onLoad }) {
+      for (const filter of absent) onResolve({ filter }, ({ path }) => ({ path, namespace: 'absent' }));
+      onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
+        contents: `module.exports = () => () => { throw new Error('${path} is not in this bundle'); };`,
+      }));
+      onResolve({ filter: /\/locales\/index\.js$/ }, ({ path, importer }) =>
+        /[\\/]zod[\\/]/.test(importer) ? { path, namespace: 'locales' } : undefined,
+      );
+      onLoad({ filter: /.*/, namespace: 'locales' }, () => ({ contents: 'export {};' }));
+    },
+  };
+}
+
+/** Puts a module in the place of such a package that loads it when one of its exports is first read. */
+const loadOnDemand: Plugin = {
+  name: 'load-on-demand',
+  setup({ onResolve, onLoad }) {
+    for (const [file, packages] of Object.entries(ON_DEMAND)) {
+      for (const [index, name] of packages.entries()) {
+        const pluginData = { file, index };
+        onResolve({ filter: new RegExp(`^${name}$`) }, () => ({ path: name, namespace: 'on-demand', pluginData }));
+      }
+      const filter = new RegExp(`^\\./${file}$`);
+      onResolve({ filter, namespace: 'on-demand' }, ({ path }) => ({ path, external: true }));
+    }
+    onLoad({ filter: /.*/, namespace: 'on-demand' }, ({ path, pluginData: { file, index } }) => {
+      const exported = Object.keys(require(path)).filter((name) => name !== 'default' && name !== '__esModule');
+      const getters = exported.map((name) => `get ${name}() { return load().${name}; }`);
+      return {
+        contents: `const load = () => require('./${file}').p${index};\nmodule.exports = { ${getters.join(', ')} };`,
+      };
+    });
+  },
+};
+
+/** As an export, `z` is an object that holds all of zod; as a namespace that is imported, it is only what is used of it. */
+const zodInParts: Plugin = {
+  name: 'zod-in-parts',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace("import { z } from 'zod';", "import * as z from 'zod';"),
+      loader: 'ts',
+    }));
+  },
+};

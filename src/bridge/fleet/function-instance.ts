@@ -1,0 +1,58 @@
+import type { Problem } from '../../errors/problem.ts';
+import type { BridgeDependencies } from '../dependencies.ts';
+import type { Pool } from '../pool.ts';
+import { Courier } from './courier.ts';
+import { Directory } from './directory.ts';
+import { Gateways } from './gateways.ts';
+import { OnDemand } from './on-demand.ts';
+import { type Routed, Router } from './router.ts';
+
+/** Who stands in line for a lease asks often: others come after, and each has it for the time of a request. */
+const TIMES = { longestPauseMs: 60 };
+
+export interface FunctionInstanceOptions {
+  dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'log'>;
+  /** What this process does by itself. */
+  local: Routed;
+  pool: Pool;
+}
+
+/**
+ * A process of a function beside the instances that stay: it asks them for what they own or can own, and does the rest
+ * itself, one request at a time. Nobody asks it for anything.
+ */
+export class FunctionInstance {
+  readonly #pool: Pool;
+  readonly #courier: Courier;
+  readonly routed: Router;
+
+  constructor({ dependencies, local, pool }: FunctionInstanceOptions) {
+    const { store, holder, frameBox: box, log } = dependencies;
+    const gateways = new Gateways(store.members);
+    const onDemand = new OnDemand({ local, pool, log, hasGateway: () => gateways.exist() });
+    this.#pool = pool;
+    this.#courier = new Courier({
+      bus: store.bus,
+      holder,
+      box,
+      log,
+      mayFreeze: true,
+      serve: () => Promise.reject(new Error('A function is asked for nothing')),
+    });
+    const directory = new Directory({ store, pool, placement: gateways, nodeId: holder.nodeId });
+    this.routed = new Router({ local: onDemand, courier: this.#courier, directory, placement: gateways, times: TIMES });
+  }
+
+  start(): Promise<void> {
+    return this.#courier.start();
+  }
+
+  async giveUpAll(why: Problem): Promise<void> {
+    this.routed.close(why);
+    await Promise.all(this.#pool.all().map((connection) => connection.stop(why)));
+  }
+
+  stop(): Promise<void> {
+    return this.#courier.stop();
+  }
+}
