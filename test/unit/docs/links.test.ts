@@ -2,7 +2,12 @@ import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ROOT, read } from './markdown.ts';
 
-const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`)];
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'deploy/README.md',
+  ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`),
+];
 
 /** Where a heading can be linked to, as GitHub names it. */
 function anchorsOf(markdown: string): string[] {
