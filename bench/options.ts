@@ -17,6 +17,8 @@ export interface Plan {
    */
   readonly inboundMessages: Readonly<Record<1 | 2, number>>;
   readonly fleetRounds: number;
+  /** Milliseconds of each contestant before the rounds of a fleet: what is between instances takes long to be compiled. */
+  readonly fleetWarmUpMs: number;
   /** Connections of one instance: those that are attached, and all, most of them parked. */
   readonly attached: number;
   readonly known: number;
@@ -35,6 +37,7 @@ const DEFAULT: Plan = {
   inboundRounds: 3,
   inboundMessages: { 1: 60_000, 2: 20_000 },
   fleetRounds: 7,
+  fleetWarmUpMs: 12_000,
   attached: 5_000,
   known: 100_000,
   drained: 2_000,
@@ -49,6 +52,7 @@ const QUICK: Plan = {
   inboundRounds: 1,
   inboundMessages: { 1: 20_000, 2: 10_000 },
   fleetRounds: 2,
+  fleetWarmUpMs: 3_000,
   attached: 500,
   known: 5_000,
   drained: 300,

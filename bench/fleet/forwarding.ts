@@ -30,11 +30,12 @@ export function compareForwarding(
       other: instances.find(({ nodeId }) => nodeId !== ownerName),
     };
     const pids = [ports.owner?.pid ?? 0, ports.other?.pid ?? 0, redis.pid];
-    const { warmUpMs, measureMs } = plan;
+    const { warmUpMs, fleetWarmUpMs } = plan;
     const result = { owner: [] as Load[], other: [] as Load[] };
     // The first round warms everyone up and is not counted.
     for (let round = 0; round <= plan.fleetRounds; round += 1) {
       progress(round === 0 ? 'forwarding: warm-up' : `forwarding: round ${round} of ${plan.fleetRounds}`);
+      const measureMs = round === 0 ? fleetWarmUpMs : plan.measureMs;
       for (const place of round % 2 === 0 ? PLACES : PLACES.toReversed()) {
         const targets = [{ port: ports[place]?.port ?? 0, path: `${PATH}/publish` }];
         const load = await runLoad({ targets, pids, body: publishBody(1), warmUpMs, measureMs }, `at the ${place}`);

@@ -44,9 +44,10 @@ export function compareScaling(
         entries.push({ instances: size, routing, targets: targetsOf(routing, instances, owners), pids, rounds: [] });
       }
     }
-    const { warmUpMs, measureMs } = plan;
+    const { warmUpMs, fleetWarmUpMs } = plan;
     for (let round = 0; round <= plan.fleetRounds; round += 1) {
       progress(round === 0 ? 'scaling: warm-up' : `scaling: round ${round} of ${plan.fleetRounds}`);
+      const measureMs = round === 0 ? fleetWarmUpMs : plan.measureMs;
       for (const { instances, routing, targets, pids, rounds } of round % 2 === 0 ? entries : entries.toReversed()) {
         const job = { targets, pids, body: publishBody(1), warmUpMs, measureMs };
         const load = await runLoad(job, `${instances} instances, at ${routing}`);

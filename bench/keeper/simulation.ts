@@ -22,9 +22,8 @@ export interface Scenario {
 
 export interface Simulated {
   readonly drainsPerSecond: number;
-  /** Seconds after which they were drained that they were due, in the last interval: of 99 in 100, and the most. */
+  /** Seconds that they waited for their turn once they were due, in the last interval: 99 in 100, at most. */
   readonly lateP99: number;
-  readonly lateMost: number;
   /** Seconds from the start until nothing was due any more; null: never. */
   readonly caughtUp: number | null;
 }
@@ -79,16 +78,15 @@ export function simulate(scenario: Scenario): Simulated {
   return {
     drainsPerSecond: drained / drainInterval,
     lateP99: shareOf(lateness, 0.99, drained) * stepSeconds,
-    lateMost: (lateness.at(-1)?.[0] ?? 0) * stepSeconds,
     caughtUp,
   };
 }
 
-/** The fewest instances with which 99 of 100 sessions are late by less than a twentieth of their interval. */
+/** The fewest instances that drain all within one interval, when all are due at the same time. */
 export function instancesNeeded(scenario: Omit<Scenario, 'instances' | 'start'>): number {
   for (let instances = 1; ; instances += 1) {
-    const { lateP99 } = simulate({ ...scenario, instances, start: 'even' });
-    if (lateP99 <= scenario.drainInterval / 20) return instances;
+    const { caughtUp } = simulate({ ...scenario, instances, start: 'allDue' });
+    if (caughtUp !== null && caughtUp <= scenario.drainInterval) return instances;
   }
 }
 

@@ -23,10 +23,10 @@ test('it has the keeper’s own numbers', () => {
 });
 
 test('with room, each session is drained when it is due', () => {
-  const { drainsPerSecond, lateMost, caughtUp } = simulate(scenario);
+  const { drainsPerSecond, lateP99, caughtUp } = simulate(scenario);
   // Drained, and due again after the interval: a little less often than once in it.
   expect(drainsPerSecond).toBeCloseTo(scenario.sessions / scenario.drainInterval, -1);
-  expect(lateMost).toBe(0);
+  expect(lateP99).toBe(0);
   expect(caughtUp).toBe(0);
 });
 
@@ -39,7 +39,7 @@ test('too many sessions are late, and never caught up with', () => {
   const tooMany = { ...scenario, sessions: PER_SECOND * scenario.drainInterval * 1.5 };
   const { lateP99, caughtUp, drainsPerSecond } = simulate({ ...tooMany, start: 'allDue' });
   expect(drainsPerSecond).toBeCloseTo(PER_SECOND, -1);
-  expect(lateP99).toBeGreaterThan(scenario.drainInterval / 20);
+  expect(lateP99).toBeGreaterThan(1);
   expect(caughtUp).toBeNull();
 });
 
