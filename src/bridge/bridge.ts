@@ -79,7 +79,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
       pool.start();
       const predecessor = await instance.start();
       // A function has no time of its own: it keeps what is due when it is invoked for that.
-      if (mode === 'gateway') await keeper.start();
+      if (instance instanceof Instance) await keeper.start((key) => instance.passOn(key));
       if (predecessor?.hasPredecessor) {
         keeper.succeed().catch((err) => dependencies.log.warn({ err }, 'what this instance owned was not all found'));
       }
