@@ -22,6 +22,13 @@ export interface Fence {
 
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
+  /** Whether what was asked for may have been committed all the same, or may be yet: there was no answer. */
+  readonly mayHaveCommitted: boolean;
+
+  constructor(message: string, options: ErrorOptions & { mayHaveCommitted?: boolean } = {}) {
+    super(message, options);
+    this.mayHaveCommitted = options.mayHaveCommitted ?? false;
+  }
 }
 export class StaleEpoch extends Error {
   override readonly name = 'StaleEpoch';
