@@ -1,9 +1,8 @@
 import { BARE, type ColdStartResult, HEALTH } from './cold-start.ts';
 import type { InboundMeasured, InboundResult } from './inbound.ts';
-import type { Measured } from './load-generator.ts';
-import type { Contestant, PublishResult } from './publish.ts';
+import type { Contestant, Measured, PublishResult } from './publish.ts';
 import type { StoreName } from './servers.ts';
-import { median } from './statistics.ts';
+import { medianOf, ratio } from './statistics.ts';
 
 /** One line of the publish comparison; a ratio is the median of the rounds' own, null where there is nothing to compare. */
 export interface PublishFigures extends Measured {
@@ -131,18 +130,4 @@ export function qosOf(contestant: Contestant): 0 | 1 | 2 | null {
 
 function find(results: readonly PublishResult[], matches: (contestant: Contestant) => boolean): readonly Measured[] {
   return results.find(({ contestant }) => matches(contestant))?.rounds ?? [];
-}
-
-function medianOf<Round>(rounds: readonly Round[], value: (round: Round) => number): number {
-  return median(rounds.map(value));
-}
-
-/** Of each round to the same round of the other, since the machine's speed changes from round to round. */
-function ratio<Round>(rounds: readonly Round[], others: readonly Round[], value: (round: Round) => number): number {
-  return median(
-    rounds.map((round, index) => {
-      const other = others[index];
-      return other === undefined ? Number.NaN : value(round) / value(other);
-    }),
-  );
 }

@@ -2,12 +2,12 @@ import type { Mosquitto } from '../test/helpers/mosquitto.ts';
 import { mosquittoPub } from '../test/helpers/mosquitto-clients.ts';
 import { cpuSeconds } from './cpu-time.ts';
 import { bridge, type InboundContestant, receiver, type Session } from './inbound-contestants.ts';
+import { PAYLOAD_BYTES } from './load.ts';
 import type { Options } from './options.ts';
 import { type Own, withResources } from './resources.ts';
 import { STORES, type StoreName, startBridge, startBroker, startServer } from './servers.ts';
 import { PUBACK, PUBCOMP, startWireTap, type WireTap } from './wire-tap.ts';
 
-export const PAYLOAD_BYTES = 100;
 /** Of one bridge, when the backlog is divided among many. */
 export const MANY_CONNECTIONS = 16;
 /**

@@ -7,27 +7,29 @@ import { encodePost, RawHttpClient } from './raw-http-client.ts';
 import { percentile } from './statistics.ts';
 
 export interface Job {
-  readonly port: number;
-  /** The server's, for its CPU time. */
-  readonly pid: number;
-  readonly path: string;
+  /** The first connection sends all its requests to the first, and so on, in turn. */
+  readonly targets: readonly { readonly port: number; readonly path: string }[];
+  /** Of the processes whose CPU time is wanted. */
+  readonly pids: readonly number[];
   readonly body: string;
   readonly connections: number;
   readonly warmUpMs: number;
   readonly measureMs: number;
 }
 
-export interface Measured {
+export interface Load {
   readonly requestsPerSecond: number;
   /** Milliseconds, of every request. */
   readonly p50: number;
   readonly p99: number;
-  /** Seconds that the server's process spent per 1,000 requests. */
-  readonly cpuPer1000: number;
+  /** Seconds that each of the processes spent per 1,000 requests. */
+  readonly cpuPer1000: readonly number[];
 }
 
-async function measure({ port, pid, path, body, connections, warmUpMs, measureMs }: Job): Promise<Measured> {
-  const request = encodePost(port, path, body);
+async function measure({ targets, pids, body, connections, warmUpMs, measureMs }: Job): Promise<Load> {
+  const requests = targets.map(({ port, path }) => ({ port, bytes: encodePost(port, path, body) }));
+  const requestOf = (index: number) => requests[index % requests.length] ?? { port: 0, bytes: Buffer.alloc(0) };
+  const cpuTimes = () => pids.map(cpuSeconds);
   const sentAt = new Float64Array(connections);
   let latencies: number[] = [];
   let running = true;
@@ -35,7 +37,7 @@ async function measure({ port, pid, path, body, connections, warmUpMs, measureMs
 
   const clients = await Promise.all(
     Array.from({ length: connections }, (_, index) =>
-      RawHttpClient.open(port, (failure) => {
+      RawHttpClient.open(requestOf(index).port, (failure) => {
         if (failure !== null) return fail(new Error(failure));
         const now = performance.now();
         latencies.push(now - (sentAt[index] ?? 0));
@@ -45,7 +47,7 @@ async function measure({ port, pid, path, body, connections, warmUpMs, measureMs
   );
   const send = (index: number, now: number) => {
     sentAt[index] = now;
-    clients[index]?.send(request);
+    clients[index]?.send(requestOf(index).bytes);
   };
   const pass = (milliseconds: number) =>
     Promise.race([failed, new Promise<void>((resolve) => setTimeout(resolve, milliseconds))]);
@@ -53,9 +55,9 @@ async function measure({ port, pid, path, body, connections, warmUpMs, measureMs
   for (const index of clients.keys()) send(index, performance.now());
   await pass(warmUpMs);
   latencies = [];
-  const [startedAt, cpuBefore] = [performance.now(), cpuSeconds(pid)];
+  const [startedAt, cpuBefore] = [performance.now(), cpuTimes()];
   await pass(measureMs);
-  const [seconds, cpu] = [(performance.now() - startedAt) / 1000, cpuSeconds(pid) - cpuBefore];
+  const [seconds, cpuAfter] = [(performance.now() - startedAt) / 1000, cpuTimes()];
   running = false;
   const sorted = Float64Array.from(latencies).sort();
   for (const client of clients) client.close();
@@ -64,7 +66,7 @@ async function measure({ port, pid, path, body, connections, warmUpMs, measureMs
     requestsPerSecond: sorted.length / seconds,
     p50: percentile(sorted, 0.5),
     p99: percentile(sorted, 0.99),
-    cpuPer1000: (cpu / sorted.length) * 1000,
+    cpuPer1000: cpuAfter.map((cpu, index) => ((cpu - (cpuBefore[index] ?? cpu)) / sorted.length) * 1000),
   };
 }
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['publish', 'inbound', 'cold-start'] as const;
+export const PARTS = ['publish', 'inbound', 'cold-start', 'fleet', 'keeper'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often is measured. */
@@ -16,6 +16,14 @@ export interface Plan {
    * a multiple of `MANY_CONNECTIONS`.
    */
   readonly inboundMessages: Readonly<Record<1 | 2, number>>;
+  readonly fleetRounds: number;
+  /** Connections of one instance: those that are attached, and all, most of them parked. */
+  readonly attached: number;
+  readonly known: number;
+  /** Parked sessions that are drained at once in each round, and those that are drained one by one before. */
+  readonly drained: number;
+  readonly drainedAlone: number;
+  readonly drainRounds: number;
   /** Processes that each contestant is started in, one after the other. */
   readonly coldStarts: number;
 }
@@ -26,6 +34,12 @@ const DEFAULT: Plan = {
   measureMs: 1_000,
   inboundRounds: 3,
   inboundMessages: { 1: 60_000, 2: 20_000 },
+  fleetRounds: 7,
+  attached: 5_000,
+  known: 100_000,
+  drained: 2_000,
+  drainedAlone: 100,
+  drainRounds: 3,
   coldStarts: 25,
 };
 const QUICK: Plan = {
@@ -34,6 +48,12 @@ const QUICK: Plan = {
   measureMs: 700,
   inboundRounds: 1,
   inboundMessages: { 1: 20_000, 2: 10_000 },
+  fleetRounds: 2,
+  attached: 500,
+  known: 5_000,
+  drained: 300,
+  drainedAlone: 20,
+  drainRounds: 1,
   coldStarts: 7,
 };
 
@@ -67,6 +87,6 @@ export function readOptions(args: readonly string[]): Options {
 function readParts(only: string | undefined): readonly Part[] {
   if (only === undefined) return PARTS;
   const part = PARTS.find((known) => known === only);
-  if (part === undefined) throw new Error(`--only is ${PARTS.join(' or ')}, not ${only}`);
+  if (part === undefined) throw new Error(`--only is one of ${PARTS.join(', ')}, and not ${only}`);
   return [part];
 }

@@ -1,20 +1,21 @@
-import { join } from 'node:path';
-import { startProcess } from '../test/helpers/process.ts';
 import { callJson } from './json-http.ts';
-import type { Job, Measured } from './load-generator.ts';
+import { publishBody, runLoad } from './load.ts';
+import type { Load } from './load-generator.ts';
 import type { Options } from './options.ts';
 import { withResources } from './resources.ts';
 import { type Server, STORES, type StoreName, startBridge, startBroker, startServer } from './servers.ts';
 
-/** Concurrent callers, each with one request at a time. */
-export const CONNECTIONS = 64;
-export const PAYLOAD_BYTES = 100;
 type QoS = 0 | 1 | 2;
 
 export type Contestant =
   | { readonly kind: 'bare' }
   | { readonly kind: 'connectPerRequest' | 'warm'; readonly qos: QoS }
   | { readonly kind: 'bridge'; readonly qos: QoS; readonly store: StoreName };
+
+export interface Measured extends Omit<Load, 'cpuPer1000'> {
+  /** Seconds that the server's process spent per 1,000 requests. */
+  readonly cpuPer1000: number;
+}
 
 /** What one contestant did, one measurement for each round. */
 export interface PublishResult {
@@ -78,22 +79,12 @@ function connectionPath(store: StoreName): string {
 }
 
 /** One round of one contestant. Rejects when a single request was not answered with 2xx. */
-async function measure({ contestant, server, path }: Entry, plan: Options['plan']): Promise<Measured> {
+async function measure(
+  { contestant, server: { port, pid }, path }: Entry,
+  { warmUpMs, measureMs }: Options['plan'],
+): Promise<Measured> {
   const qos = contestant.kind === 'bare' ? 1 : contestant.qos;
-  const job: Job = {
-    port: server.port,
-    pid: server.pid,
-    path,
-    body: JSON.stringify({ topic: 'bench/out', payload: 'x'.repeat(PAYLOAD_BYTES), qos }),
-    connections: CONNECTIONS,
-    warmUpMs: plan.warmUpMs,
-    measureMs: plan.measureMs,
-  };
-  const script = join(import.meta.dirname, 'load-generator.ts');
-  const generator = await startProcess(process.execPath, [script, JSON.stringify(job)]);
-  const deadline = setTimeout(() => generator.signal('SIGKILL'), plan.warmUpMs + plan.measureMs + 10_000);
-  const { code } = await generator.exited;
-  clearTimeout(deadline);
-  if (code !== 0) throw new Error(`${JSON.stringify(contestant)}: the load failed:\n${generator.output()}`);
-  return JSON.parse(generator.stdout());
+  const job = { targets: [{ port, path }], pids: [pid], body: publishBody(qos), warmUpMs, measureMs };
+  const { cpuPer1000, ...load } = await runLoad(job, JSON.stringify(contestant));
+  return { ...load, cpuPer1000: cpuPer1000[0] ?? Number.NaN };
 }

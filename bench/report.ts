@@ -1,7 +1,8 @@
 import { cpus } from 'node:os';
 import { type ColdStartFigures, type InboundFigures, type PublishFigures, qosOf, type Target } from './figures.ts';
+import { CONNECTIONS, PAYLOAD_BYTES } from './load.ts';
 import type { Plan } from './options.ts';
-import { CONNECTIONS, type Contestant, PAYLOAD_BYTES } from './publish.ts';
+import type { Contestant } from './publish.ts';
 import { formatTable } from './table.ts';
 
 export function describeMachine(): string {

@@ -12,6 +12,7 @@ const ROOT = join(import.meta.dirname, '..');
 export interface Server {
   readonly port: number;
   readonly pid: number;
+  readonly process: RunningProcess;
   stop(): Promise<unknown>;
 }
 
@@ -26,8 +27,13 @@ export type StoreName = (typeof STORES)[number];
 export function startBroker(maxInflight = 0): Promise<Mosquitto> {
   const limits = [`max_inflight_messages ${maxInflight}`, 'max_queued_messages 0', 'set_tcp_nodelay true'];
   // A line for each packet would cost more than the packet; "running" is information.
-  const quiet = ['log_type none', 'log_type information'];
-  return startMosquitto({ config: [...limits, ...quiet] });
+  return startMosquitto({ config: [...limits, 'log_type none', 'log_type information'] });
+}
+
+/** The same, and it logs each client that comes or goes. */
+export function startTellingBroker(): Promise<Mosquitto> {
+  const limits = ['max_queued_messages 0', 'set_tcp_nodelay true'];
+  return startMosquitto({ config: [...limits, 'log_type none', 'log_type information', 'log_type notice'] });
 }
 
 /** Starts a program of the project as a process of its own, with `PORT` in its environment; resolves when it listens. */
@@ -42,7 +48,7 @@ export async function startServer(
     env: { ...env, PORT: String(port) },
   });
   await Promise.race([waitForPort(port), endedEarly(child, script)]);
-  return { port, pid: child.pid, stop: () => child.stop(10_000) };
+  return { port, pid: child.pid, process: child, stop: () => child.stop(10_000) };
 }
 
 async function endedEarly(child: RunningProcess, script: string): Promise<never> {
@@ -53,24 +59,35 @@ async function endedEarly(child: RunningProcess, script: string): Promise<never>
 /** The bridge itself, over a store of its own; what it stands on goes to `own`, and so does the bridge. */
 export async function startBridge(
   store: StoreName,
-  options: {
+  {
+    mqttUrl,
+    own,
+    profile,
+  }: {
     readonly mqttUrl: string;
     readonly own: Own;
     /** Directory for a CPU profile, or null. */
     readonly profile: string | null;
   },
 ): Promise<Server> {
-  const { mqttUrl, own, profile } = options;
-  const environment = {
+  const environment = { ...newDeployment(mqttUrl), STORE_URL: await storeUrl(store, own) };
+  return own(await startServer('src/server.ts', environment, profiling(profile, store.replace(' ', '-'))));
+}
+
+/** What all instances of one deployment have in common, beside their store. */
+export function newDeployment(mqttUrl: string) {
+  return {
     HOST: '127.0.0.1',
-    STORE_URL: await storeUrl(store, own),
     BRIDGE_SECRET_KEY: randomBytes(32).toString('base64'),
     MQTT_URL: mqttUrl,
     ALLOW_URLS: 'mqtt://127.0.0.1:*',
     LOG_LEVEL: 'warn',
   };
-  const profiling = profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profile, store.replace(' ', '-'))}`];
-  return own(await startServer('src/server.ts', environment, profiling));
+}
+
+/** Arguments of Node for a CPU profile in a folder of that name; none when none is wanted. */
+export function profiling(directory: string | null, name: string): string[] {
+  return directory === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(directory, name)}`];
 }
 
 async function storeUrl(store: StoreName, own: Own): Promise<string> {
