@@ -60,10 +60,9 @@ export class Parking {
     return this.#options.session.outlivesConnection;
   }
 
-  /** Whether the broker may keep messages for it: detached for now, with a session that outlives that. */
+  /** Whether the broker may keep messages for it while it is detached for now, or its owner has died. */
   get isToDrain(): boolean {
-    const { state, wanted } = this.#options.session.status;
-    return state === 'parked' && wanted && this.isLasting;
+    return this.#options.session.status.wanted && this.isLasting && !this.#isRefused;
   }
 
   /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
