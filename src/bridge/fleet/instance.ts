@@ -71,12 +71,14 @@ export class Instance {
     return { hasPredecessor };
   }
 
-  /** Has another instance look at a Connection that nobody owns, if that has less to do. */
+  /** Has another instance look at a Connection that nobody owns, if that has less to do; false when it is left to us. */
   async passOn(key: Key): Promise<boolean> {
     const target = await this.#fleet.placeElsewhere();
     if (target === null) return false;
-    await this.#handOver.tell(target, key);
-    return true;
+    return this.#handOver.tell(target, key).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Gives all that is owned here to the others. */
