@@ -13,6 +13,7 @@ import { installAuth } from './plugins/auth.ts';
 import { installEnding } from './plugins/ending.ts';
 import { answerClientError, answerError, installErrors } from './plugins/errors.ts';
 import { installJsonBodies } from './plugins/json-bodies.ts';
+import { installLeaving } from './plugins/leaving.ts';
 import { bodyLimits, MAX_WAIT, type Mode, SERVER_LIMITS } from './plugins/limits.ts';
 import { withMethodNotAllowed } from './plugins/method-not-allowed.ts';
 import { installNegotiation } from './plugins/negotiation.ts';
@@ -48,6 +49,8 @@ export interface AppDependencies {
   readonly ending?: () => AbortSignal | null;
   /** Awaited by each request that needs the bridge, where the bridge starts while requests come in already. */
   readonly ready?: () => Promise<void>;
+  /** Whether the process is about to stop: then it is not ready, and keeps no connection open. */
+  readonly isLeaving?: () => boolean;
   /** Certificate and key; null: plain HTTP. */
   readonly tls?: Pick<ServerOptions, 'cert' | 'key'> | null;
   /** In tests: a response that its schema does not allow is a 500. */
@@ -84,8 +87,10 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
   installJsonBodies(app);
   installEnding(app, dependencies.ending);
   if (dependencies.ready !== undefined) installReadiness(app, dependencies.ready);
+  const { isLeaving = () => false } = dependencies;
+  installLeaving(app, isLeaving);
   const contract = await installReference(app, dependencies);
-  const routes = { bridge, validateConnection, limits, maxPayload, maxWait: MAX_WAIT[mode], contract };
+  const routes = { bridge, validateConnection, limits, maxPayload, maxWait: MAX_WAIT[mode], contract, isLeaving };
   await withMethodNotAllowed(app, () => {
     for (const addRoutes of ROUTES) addRoutes(app, routes);
   });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { pino } from 'pino';
 import { type App, buildApp } from './app.ts';
 import { type Composition, compose } from './compose.ts';
@@ -13,6 +14,8 @@ const EXIT_FAILURE = 1;
 /** Milliseconds after a signal: when requests under way are cut off, and when the process ends whatever happens. */
 const REQUESTS_DEADLINE = 5_000;
 const EXIT_DEADLINE = 9_500;
+/** And how long it still takes requests, so that load balancers and callers notice that it leaves. */
+const LEAVING_MS = 300;
 
 /** The gateway process: configuration, listen, signals. */
 async function main(args: readonly string[]): Promise<void> {
@@ -44,21 +47,25 @@ async function main(args: readonly string[]): Promise<void> {
 async function serve(config: Config, composition: Composition, log: pino.Logger): Promise<void> {
   const { mode, host, port, maxPayload, apiKey } = config;
   const { bridge, validateConnection } = composition;
-  let stopping = () => false;
+  let stopping = false;
+  const isLeaving = () => stopping;
   try {
     const tls = config.tls && {
       cert: readPem('TLS_CERT', config.tls.certFile),
       key: readPem('TLS_KEY', config.tls.keyFile),
     };
     const listen = { host, port };
-    const app = await buildApp({ mode, bridge, validateConnection, maxPayload, apiKey, listen, log, tls });
-    stopping = stopOnSignals(app, composition, log);
+    const parts = { mode, bridge, validateConnection, maxPayload, apiKey, listen, log, tls, isLeaving };
+    const app = await buildApp(parts);
+    stopOnSignals(app, composition, log, () => {
+      stopping = true;
+    });
     await bridge.start();
     await app.listen({ host, port, listenTextResolver: () => 'listening' });
     const { port: actual } = app.server.address() as AddressInfo;
     process.stdout.write(greeting({ ...config, port: actual, devBroker: composition.devBroker }));
   } catch (error) {
-    if (stopping()) return;
+    if (stopping) return;
     await composition.close();
     throw startError(error, config);
   }
@@ -72,18 +79,21 @@ function readPem(variable: string, path: string): Buffer {
   }
 }
 
-/** Answers whether it is stopping. Signals that come again change nothing: `npm start` passes on a Ctrl-C that came to us too. */
-function stopOnSignals(app: App, composition: Composition, log: pino.Logger): () => boolean {
+/** Signals that come again change nothing: `npm start` passes on a Ctrl-C that came to us too. */
+function stopOnSignals(app: App, composition: Composition, log: pino.Logger, onStop: () => void): void {
   let stopping = false;
   const stop = async (code: number) => {
     if (stopping) return;
     stopping = true;
+    onStop();
     setTimeout(() => {
       log.warn({}, 'a broker or the store did not answer in time; stopped without it');
       process.exit(code);
     }, EXIT_DEADLINE).unref();
     setTimeout(() => app.server.closeAllConnections(), REQUESTS_DEADLINE).unref();
     try {
+      // Whoever was sent here before it was known is served: a closed socket would only be reset.
+      if (app.server.listening) await pause(LEAVING_MS);
       await app.close();
       await composition.close();
     } catch (error) {
@@ -104,7 +114,6 @@ function stopOnSignals(app: App, composition: Composition, log: pino.Logger): ()
       void stop(EXIT_FAILURE);
     });
   }
-  return () => stopping;
 }
 
 function startError(error: unknown, { host, port }: Config): Error {

@@ -42,7 +42,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
   const subscriptions = new Subscriptions(records, documents, pool, views);
   const connections = new Connections({ ...dependencies, dialer }, documents, records, pool, views, removals);
   const keptPublishes = new KeptPublishes(dependencies);
-  const messages = new Messages(store, views);
+  const messages = new Messages(dependencies, views);
   const drains = new Drains(connections);
   const keeper = new Keeper(dependencies, pool, removals);
   const publishers = new Publishers({ brokers, pool, records: slots, keptPublishes });
@@ -62,9 +62,9 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     getPublication: (publishId) => keptPublishes.find(publishId),
     publishPooled: (broker, requests) => publishers.publish(broker, requests),
     publishPooledKept: (broker, request) => publishers.publishKept(broker, request),
-    drain: (id, budgetMs) => drains.drain(id, budgetMs),
+    drain: (id, budgetMs, seen) => drains.drain(id, budgetMs, seen),
     readMessages: async (id, request) =>
-      messages.read(await records.require(id), request, () => instance.routed.drain(id, DRAIN_BUDGET_MS)),
+      messages.read(await records.require(id), request, (seen) => instance.routed.drain(id, DRAIN_BUDGET_MS, seen)),
     acknowledgeMessages: async (id, request) => ({
       removed: await messages.acknowledge(await records.require(id), request),
     }),
@@ -79,7 +79,7 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
       pool.start();
       const predecessor = await instance.start();
       // A function has no time of its own: it keeps what is due when it is invoked for that.
-      if (mode === 'gateway') await keeper.start();
+      if (instance instanceof Instance) await keeper.start((key) => instance.passOn(key));
       if (predecessor?.hasPredecessor) {
         keeper.succeed().catch((err) => dependencies.log.warn({ err }, 'what this instance owned was not all found'));
       }

@@ -11,6 +11,7 @@ import type { Documents } from './documents.ts';
 import type { Bridge, ValidatedConnection } from './facade.ts';
 import { expirySeconds } from './link/connect-options.ts';
 import type { Dialer } from './link/dial.ts';
+import { problemOf } from './link/link-problems.ts';
 import type { Pool } from './pool.ts';
 import type { ConnectionRecord } from './ports.ts';
 import type { Records } from './records.ts';
@@ -75,7 +76,8 @@ export class Connections {
       await connection.attach();
       return { created: true, connection: await this.#views.connection(await this.#confirm(record)) };
     } catch (error) {
-      await this.#abandon(record, connection);
+      // It is another instance's by now, which does the same.
+      if (problemOf(error).type !== 'not-owner') await this.#abandon(record, connection);
       throw error;
     }
   }
@@ -202,10 +204,14 @@ export class Connections {
     document: ConnectionParameters & { id: string },
     marks: { assigned: boolean; provisional: boolean },
   ): Promise<Found> {
-    const { connections } = this.#deps.store;
+    const { store, holder: self, leaseTtlMs } = this.#deps;
+    const { connections, leases } = store;
     const record = this.#documents.create(document, marks);
+    // Whoever finds the record finds its owner too, and does not begin to attach it beside this request.
+    const lease = await leases.acquire(record.key, self, leaseTtlMs);
     const result = await connections.create(record);
     if (result === 'created') return { record, created: true };
+    if ('epoch' in lease) await leases.release(lease);
     const holder =
       result === 'id-taken'
         ? await connections.byId(record.id)

@@ -12,13 +12,16 @@ export class Drains {
     this.#connections = connections;
   }
 
-  /** Whether the broker had sent all within that time; null when there is nothing to drain. */
-  async drain(id: string, budgetMs: number): Promise<boolean | null> {
+  /**
+   * Whether the broker had sent all within that time; null when there is nothing to drain. `drains`: how many there had
+   * been when this was asked for.
+   */
+  async drain(id: string, budgetMs: number, drains: number): Promise<boolean | null> {
     const connection = await this.#connections.live(id);
     const running = this.#running.get(connection.key);
     if (running !== undefined) return running;
     if (!connection.parking.isToDrain) return null;
-    const drain = this.#drain(connection, budgetMs).finally(() => this.#running.delete(connection.key));
+    const drain = this.#drain(connection, budgetMs, drains).finally(() => this.#running.delete(connection.key));
     this.#running.set(connection.key, drain);
     return drain;
   }
@@ -27,8 +30,7 @@ export class Drains {
     this.#stopping.abort();
   }
 
-  async #drain(connection: Connection, budgetMs: number): Promise<boolean> {
-    const { drains } = connection.status;
+  async #drain(connection: Connection, budgetMs: number, drains: number): Promise<boolean> {
     await connection.own();
     // Whoever had the lease meanwhile may have drained it since this was asked for.
     if (connection.status.drains !== drains) return true;

@@ -136,8 +136,11 @@ export interface Bridge {
   publishPooled(broker: string, requests: readonly PublishRequest[]): Promise<PublishResult[]>;
   publishPooledKept(broker: string, request: KeptRequest): Promise<KeptAnswer>;
 
-  /** Takes in what the broker kept for a parked session; see `ReadPage.complete`. Null when there is nothing to drain. */
-  drain(id: string, budgetMs: number): Promise<boolean | null>;
+  /**
+   * Takes in what the broker kept for a parked session; see `ReadPage.complete`. Null when there is nothing to drain.
+   * Done when there were more than `drains` of them by then: somebody else has just drained it.
+   */
+  drain(id: string, budgetMs: number, drains: number): Promise<boolean | null>;
   readMessages(id: string, request: ReadRequest): Promise<ReadPage>;
   acknowledgeMessages(id: string, request: { through: string; filter: string | null }): Promise<{ removed: number }>;
 

@@ -22,6 +22,10 @@ const PROVISIONAL_MS = 5_000;
 /** How soon another instance tries a deletion again, should the one that is at it die. */
 const DELETION_MS = 60_000;
 
+/** Answers whether another instance has taken it on. */
+type PassOn = (key: Key) => Promise<boolean>;
+const NOBODY: PassOn = () => Promise.resolve(false);
+
 /**
  * Looks at Connections when they are due: attaches those whose owner has died or stopped, drains parked sessions before
  * they expire or overflow at the broker, clears away what a crash left, and goes on with deletions. Each instance has
@@ -36,7 +40,8 @@ export class Keeper {
   readonly #underWay = new Set<Key>();
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | null = null;
+  #taking: Promise<void> | null = null;
+  #passOn = NOBODY;
 
   constructor(
     dependencies: Pick<BridgeDependencies, 'mode' | 'store' | 'holder' | 'leaseTtlMs' | 'log'>,
@@ -49,14 +54,23 @@ export class Keeper {
     this.#removals = removals;
   }
 
-  /** Resolves when the first that were due are on their way; rejects when the store cannot say which. */
-  async start(): Promise<void> {
+  /** How many it looks at now. */
+  get looking(): number {
+    return this.#underWay.size;
+  }
+
+  /**
+   * Resolves when the first that were due are on their way; rejects when the store cannot say which. `passOn` has another
+   * instance attach what lost its owner, if that has less to do.
+   */
+  async start(passOn: PassOn): Promise<void> {
+    this.#passOn = passOn;
     await this.#takeDue();
     this.#timer = setInterval(() => {
-      this.#looking ??= this.#takeDue()
+      this.#taking ??= this.#takeDue()
         .catch((err) => this.#deps.log.warn({ err }, 'the schedule could not be read'))
         .finally(() => {
-          this.#looking = null;
+          this.#taking = null;
         });
     }, INTERVAL_MS);
   }
@@ -99,25 +113,25 @@ export class Keeper {
   async #takeDue(): Promise<void> {
     const free = AT_ONCE - this.#underWay.size;
     if (free <= 0 || this.#stopping.signal.aborted) return;
-    for (const key of await this.#deps.store.schedule.take(free, HOLD_MS)) void this.#look(key);
+    for (const key of await this.#deps.store.schedule.take(free, HOLD_MS)) void this.#look(key, this.#passOn);
   }
 
   /** Answers whether the session was drained. */
-  async #look(key: Key): Promise<boolean> {
+  async #look(key: Key, passOn: PassOn = NOBODY): Promise<boolean> {
     if (this.#underWay.has(key) || this.#stopping.signal.aborted) return false;
     this.#underWay.add(key);
     try {
-      return await this.#lookUntilDone(key);
+      return await this.#lookUntilDone(key, passOn);
     } finally {
       this.#underWay.delete(key);
     }
   }
 
-  async #lookUntilDone(key: Key): Promise<boolean> {
+  async #lookUntilDone(key: Key, passOn: PassOn): Promise<boolean> {
     const { signal } = this.#stopping;
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        const connection = await this.#findDue(key);
+        const connection = await this.#findDue(key, passOn);
         return connection !== null && (await this.#bringBack(connection));
       } catch (err) {
         if (err instanceof Problem && err.type === 'not-owner') return false;
@@ -131,24 +145,26 @@ export class Keeper {
   }
 
   /** The Connection, owned by now, that is to be brought back; null when there is nothing to bring back. */
-  async #findDue(key: Key): Promise<Connection | null> {
+  async #findDue(key: Key, passOn: PassOn): Promise<Connection | null> {
     const { store, leaseTtlMs } = this.#deps;
     const record = await store.connections.byKey(key);
     if (record === null) await store.schedule.cancel([key]);
     else if (await this.#isOwned(key)) await store.schedule.set([{ key, inMs: leaseTtlMs }]);
     else if (record.provisional) await this.#clearAway(record);
     else if (record.deleting) await this.#goOnDeleting(record);
-    else return this.#own(record);
+    else return this.#own(record, passOn);
     return null;
   }
 
-  async #own(record: ConnectionRecord): Promise<Connection | null> {
+  async #own(record: ConnectionRecord, passOn: PassOn): Promise<Connection | null> {
     const connection = await this.#pool.obtain(record);
     await connection.refresh();
     if (connection.parking.nextLookMs === null) {
       await this.#deps.store.schedule.cancel([record.key]);
       return null;
     }
+    // What is drained is back soon: wherever that is done.
+    if (connection.status.state !== 'parked' && (await passOn(record.key))) return null;
     await connection.own();
     return connection;
   }

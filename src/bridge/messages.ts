@@ -2,6 +2,7 @@ import { compileFilter } from '../mqtt/topics.ts';
 import { fromCursor, toCursor } from './cursors.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { ReadMessage, ReadPage, ReadRequest } from './facade.ts';
+import { isFunction } from './fleet/node-ids.ts';
 import { problemOf } from './link/link-problems.ts';
 import type { ConnectionRecord, Key, Position, QueuedMessage } from './ports.ts';
 import type { Views } from './views.ts';
@@ -23,14 +24,20 @@ interface Scan {
 export class Messages {
   readonly #store: BridgeDependencies['store'];
   readonly #views: Views;
+  readonly #mode: BridgeDependencies['mode'];
 
-  constructor(store: BridgeDependencies['store'], views: Views) {
+  constructor({ store, mode }: Pick<BridgeDependencies, 'store' | 'mode'>, views: Views) {
     this.#store = store;
+    this.#mode = mode;
     this.#views = views;
   }
 
-  /** `drain` takes in what the broker keeps for a parked Connection; null when there is nothing to drain. */
-  async read(record: ConnectionRecord, request: ReadRequest, drain: () => Promise<boolean | null>): Promise<ReadPage> {
+  /** `drain` takes in what the broker keeps for a Connection, unless it was drained more often by then; null when nothing is kept. */
+  async read(
+    record: ConnectionRecord,
+    request: ReadRequest,
+    drain: (drains: number) => Promise<boolean | null>,
+  ): Promise<ReadPage> {
     const { key } = record;
     const after = request.after === null ? null : fromCursor(request.after, key, this.#store.queues);
     const complete = request.drain ? await this.#drainFor(record, after, request, drain) : null;
@@ -60,12 +67,15 @@ export class Messages {
     record: ConnectionRecord,
     after: Position | null,
     { limit }: ReadRequest,
-    drain: () => Promise<boolean | null>,
+    drain: (drains: number) => Promise<boolean | null>,
   ): Promise<boolean | null> {
-    if ((await this.#views.liveness(record)).state !== 'parked') return null;
+    const { state, owner, drains } = await this.#views.liveness(record);
+    // A function has it attached for its own request only, and one that died there left it like that.
+    const isLeft = owner === null ? this.#mode === 'function' : isFunction(owner);
+    if (state !== 'parked' && !isLeft) return null;
     const { messages, remaining } = await this.#store.queues.read(record.key, after, 1);
     if (messages.length + remaining >= limit) return null;
-    return drain().catch((error) => {
+    return drain(drains).catch((error) => {
       if (problemOf(error).type === 'internal') throw error;
       return false;
     });

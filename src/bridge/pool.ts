@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Problem } from '../errors/problem.ts';
 import { Connection, type ConnectionDependencies } from './connection/connection.ts';
 import { Turns } from './connection/turns.ts';
@@ -8,6 +9,7 @@ import { notOwner } from './link/link-problems.ts';
 import { LeaseClock } from './ownership/lease-clock.ts';
 import { Renewals } from './ownership/renewals.ts';
 import type { ConnectionRecord, Key } from './ports.ts';
+import { Stopwatch } from './stopwatch.ts';
 
 /** Connections that are being attached to one broker at the same time. */
 const ATTACHING_AT_ONCE = 100;
@@ -16,6 +18,9 @@ const TIDYING_INTERVAL_MS = 1_000;
 const LINGER_MS = 5_000;
 /** How long a publisher keeps a network connection that nobody uses. */
 const PUBLISHER_LINGER_MS = 600_000;
+/** How long one that is to be attached waits for room, and how often it looks for some, in milliseconds. */
+const ROOM_WITHIN_MS = 3_000;
+const ROOM_INTERVAL_MS = 50;
 /** How long one that does nothing is remembered: who has obtained it uses it at once. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
@@ -24,6 +29,8 @@ export class Pool {
   readonly #deps: BridgeDependencies & ConnectionDependencies;
   readonly #connections = new Map<Key, Connection>();
   readonly #byId = new Map<string, Connection>();
+  /** Those that are attached, or may be. */
+  readonly #admitted = new Set<Key>();
   readonly #renewals: Renewals;
   #tidying: NodeJS.Timeout | undefined;
 
@@ -83,7 +90,8 @@ export class Pool {
 
   /** Connections that may be attached beside those that are. */
   get room(): number {
-    return this.#deps.poolMax - this.#attached().length;
+    for (const key of this.#admitted) if (!this.#connections.get(key)?.isAttached) this.#admitted.delete(key);
+    return this.#deps.poolMax - this.#admitted.size;
   }
 
   /** The live Connection of a record; when there is none it is made from what the store knows. */
@@ -117,21 +125,28 @@ export class Pool {
     this.#byId.clear();
   }
 
-  #attached(): Connection[] {
-    return [...this.#connections.values()].filter(({ isAttached }) => isAttached);
+  /** Parks what was used least recently, as long as no more may be attached; waits for what is just being attached. */
+  async #makeRoom(forKey: Key): Promise<void> {
+    const spent = new Stopwatch();
+    while (!this.#admit(forKey)) {
+      const parkable = this.all().filter(({ key, parking }) => key !== forKey && parking.isParkable);
+      const [idlest] = parkable.sort(byIdleness);
+      if (idlest !== undefined && (await idlest.parking.park())) continue;
+      if (spent.elapsedMs > ROOM_WITHIN_MS) {
+        throw new Problem('overloaded', {
+          detail: `${this.#deps.poolMax} Connections are attached here, and none of them can be parked now`,
+          retryAfter: 5,
+        });
+      }
+      await pause(ROOM_INTERVAL_MS);
+    }
   }
 
-  /** Parks what was used least recently, as long as more are attached than may be. */
-  async #makeRoom(forKey: Key): Promise<void> {
-    const { poolMax } = this.#deps;
-    const others = this.#attached().filter(({ key }) => key !== forKey);
-    if (others.length < poolMax) return;
-    const parkable = others.filter(({ parking }) => parking.isParkable).sort(byIdleness);
-    for (const connection of parkable) if (await connection.parking.park()) return;
-    throw new Problem('overloaded', {
-      detail: `${poolMax} Connections are attached here, and none of them can be parked now`,
-      retryAfter: 5,
-    });
+  /** False when there is no room. */
+  #admit(key: Key): boolean {
+    if (!this.#admitted.has(key) && this.room <= 0) return false;
+    this.#admitted.add(key);
+    return true;
   }
 
   async #tidy(): Promise<void> {

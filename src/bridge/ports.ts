@@ -22,6 +22,13 @@ export interface Fence {
 
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
+  /** Whether what was asked for may have been committed all the same, or may be yet: there was no answer. */
+  readonly mayHaveCommitted: boolean;
+
+  constructor(message: string, options: ErrorOptions & { mayHaveCommitted?: boolean } = {}) {
+    super(message, options);
+    this.mayHaveCommitted = options.mayHaveCommitted ?? false;
+  }
 }
 export class StaleEpoch extends Error {
   override readonly name = 'StaleEpoch';
@@ -130,10 +137,17 @@ export interface Members {
   leave(member: Pick<Member, 'nodeId' | 'process'>): Promise<void>;
 }
 
+/** Somebody who listens to the bus. */
+export interface Listening {
+  /** False while nothing would arrive, because the connection was lost and is not back yet. */
+  readonly isUp: boolean;
+  stop(): void;
+}
+
 /** Carries frames between instances: at most once, in the order in which one instance sends to another. */
 export interface Bus {
-  /** What is sent to `nodeId` from now on; resolves once it stands, with the way to stop. It comes back after a loss. */
-  listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<() => void>;
+  /** What is sent to `nodeId` from now on; resolves once it stands. It comes back after a loss. */
+  listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<Listening>;
   /** Answers whether anybody listened. False: nobody got it. Rejects when that is not known. */
   send(nodeId: string, frame: Uint8Array): Promise<boolean>;
 }

@@ -1,6 +1,6 @@
 import type { ConnectionParameters } from '../schemas/connection.ts';
 import type { ConnectionView, Warning } from '../schemas/connection-view.ts';
-import { readStatus } from './connection/session-status.ts';
+import { readStatus, type SessionStatus } from './connection/session-status.ts';
 import { SubscriptionTable } from './connection/subscription-table.ts';
 import type { BridgeDependencies } from './dependencies.ts';
 import type { Documents } from './documents.ts';
@@ -11,6 +11,8 @@ type Liveness = Pick<
   ConnectionView,
   'state' | 'since' | 'reason' | 'connack' | 'generation' | 'subscriptions' | 'owner'
 >;
+/** How often the session was drained, as far as its owner has told. */
+type Drained = Pick<SessionStatus, 'drains'>;
 
 /** Connections as callers see them: the owner's live knowledge here, else what the owner stored last. */
 export class Views {
@@ -30,7 +32,10 @@ export class Views {
 
   async connection(record: ConnectionRecord): Promise<ConnectionView> {
     const document = this.#documents.read(record);
-    const [liveness, queue] = await Promise.all([this.liveness(record), this.#deps.store.queues.stats(record.key)]);
+    const [{ drains: _drains, ...liveness }, queue] = await Promise.all([
+      this.liveness(record),
+      this.#deps.store.queues.stats(record.key),
+    ]);
     const { subscriptions: _own, ...parameters } = record.parameters as unknown as typeof document;
     return {
       id: record.id,
@@ -45,19 +50,19 @@ export class Views {
   }
 
   /** What changes while a Connection lives. */
-  async liveness(record: ConnectionRecord): Promise<Liveness> {
+  async liveness(record: ConnectionRecord): Promise<Liveness & Drained> {
     const live = this.#pool.get(record.key);
     if (live !== undefined && live.lease !== null) {
       const { generation, subscriptions } = live;
-      const { state, since, reason, connack } = live.status;
+      const { state, since, reason, connack, drains } = live.status;
       const owner = this.#deps.holder.nodeId;
-      return { state, since: new Date(since).toISOString(), reason, connack, generation, subscriptions, owner };
+      return { state, since: new Date(since).toISOString(), reason, connack, generation, subscriptions, owner, drains };
     }
     const [session, owner] = await Promise.all([
       this.#deps.store.inbound.loadSession(record.key),
       this.#deps.store.leases.holder(record.key),
     ]);
-    const { state, since, reason, connack, granted } = readStatus(session, record.createdAt);
+    const { state, since, reason, connack, granted, drains } = readStatus(session, record.createdAt);
     const wanted = this.#documents.read(record).subscriptions ?? [];
     const orphaned = owner === null && (state === 'online' || state === 'connecting');
     return {
@@ -68,6 +73,7 @@ export class Views {
       generation: session?.generation ?? 0,
       subscriptions: new SubscriptionTable(granted).view(wanted),
       owner,
+      drains,
     };
   }
 

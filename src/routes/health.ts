@@ -14,7 +14,7 @@ const readiness = z
   })
   .meta({ id: 'Readiness', examples: [{ ready: true, store: { ok: true }, broker: { ok: true } }] });
 
-export const addHealthRoutes: AddRoutes = (app, { bridge }) => {
+export const addHealthRoutes: AddRoutes = (app, { bridge, isLeaving }) => {
   app.route({
     method: 'GET',
     url: '/healthz',
@@ -36,6 +36,7 @@ export const addHealthRoutes: AddRoutes = (app, { bridge }) => {
     schema: {
       operationId: 'getReadiness',
       summary: 'Whether requests can be served',
+      description: 'Not ready either: a process that is about to stop.',
       tags: TAGS.service,
       security: [],
       response: {
@@ -46,7 +47,8 @@ export const addHealthRoutes: AddRoutes = (app, { bridge }) => {
     },
     handler: async (_request, reply) => {
       const state = await bridge.readiness();
-      return reply.code(state.ready ? 200 : 503).send(state);
+      const ready = state.ready && !isLeaving();
+      return reply.code(ready ? 200 : 503).send({ ...state, ready });
     },
   });
 };

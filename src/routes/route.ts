@@ -10,6 +10,8 @@ export interface RouteDependencies {
   readonly maxPayload: number;
   /** Seconds that a long poll waits at most. */
   readonly maxWait: number;
+  /** Whether the process is about to stop. */
+  readonly isLeaving: () => boolean;
   /** The OpenAPI document. */
   readonly contract: () => object | Promise<object>;
 }

@@ -239,12 +239,15 @@ describe('the bus', () => {
   it('comes back after the server was restarted', async () => {
     const server = await startOwn();
     const [store, other] = [await open({ url: server.url }), await open({ url: server.url })];
-    const { nodeId, frames } = await listening(store);
+    const { nodeId, frames, isUp } = await listening(store);
+    expect(isUp()).toBe(true);
     await server.kill();
     await expect(other.bus.send(nodeId, Buffer.from('x'))).rejects.toThrow(StoreUnavailable);
+    await until(() => !isUp(), { what: 'it says that nothing would arrive' });
     await server.start();
     await untilAvailable(other);
     await untilHeard(other, nodeId, frames);
+    expect(isUp()).toBe(true);
   });
 
   it('goes to the new master when the one that it listens at became a replica and kept its listeners', async () => {

@@ -153,6 +153,25 @@ export async function ownerOf({ fleet }: Scene, id: string): Promise<Instance> {
   return fleet.named(json.owner);
 }
 
+/** Declares a Connection in a scene of three; answers its owner, and the two others. */
+export async function opened(scene: Scene, id: string): Promise<{ owner: Instance; one: Instance; other: Instance }> {
+  await declare(scene.fleet, id);
+  const owner = await ownerOf(scene, id);
+  const [one, other] = scene.fleet.others(owner);
+  if (one === undefined || other === undefined) throw new Error('there are not three instances');
+  return { owner, one, other };
+}
+
+/** Asks all instances at the same time. */
+export function atAll<T>({ fleet }: Scene, ask: (instance: Instance) => Promise<T>): Promise<T[]> {
+  return Promise.all(fleet.instances.map(ask));
+}
+
+/** A Connection, as one instance shows it. */
+export async function viewAt(instance: Requester, id: string): Promise<View> {
+  return (await instance.request<View>('GET', pathOf(id))).json;
+}
+
 /**
  * Waits until the broker has accepted each of them since a moment (`performance.now()`). Answers how many milliseconds
  * after it that was, of each.

@@ -1,18 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Requester } from './balancer.ts';
-import { connectPublisher, type RawPublisher } from './kill-publisher.ts';
 import { type RawSubscriber, startSubscriber } from './kill-subscriber.ts';
 import { type Flow, judge, Sender, type Verdict } from './ledger.ts';
 import type { Mosquitto } from './mosquitto.ts';
 import { type Calls, callOnce, callWithKey } from './traffic-callers.ts';
 import { type Consumer, readToTheEnd, startConsumer } from './traffic-consumer.ts';
+import { type Publishes, publishLast, publishUntil } from './traffic-publishers.ts';
 import { until } from './until.ts';
 
 export const TRAFFIC_PATH = '/v1/connections/keeper';
-/** Of what the publisher of each QoS sends together; below the 20 that Mosquitto has in flight unless told otherwise. */
-const BATCH = 8;
-/** Milliseconds between two of those. */
-const BATCH_PAUSE = 40;
 const CALLERS_PER_QOS = 2;
 
 /** Lines of mosquitto.conf that let it keep all, and send it in its order: see the limits in docs/delivery.md. */
@@ -84,11 +80,10 @@ class ConnectionTraffic implements Traffic {
   readonly strange: string[] = [];
   readonly #id: string;
   readonly #path: string;
-  readonly #broker: Mosquitto;
   readonly #requester: Requester;
   readonly #judging: RawSubscriber;
   readonly #consumer: Consumer | null;
-  readonly #inbound = LEVELS.map((qos) => ({ qos, sender: new Sender(`in/${qos}`) }));
+  readonly #inbound: readonly Publishes[];
   readonly #outbound: readonly Outbound[];
   readonly #loops: Promise<void>[];
   #stopping = false;
@@ -101,16 +96,19 @@ class ConnectionTraffic implements Traffic {
   ) {
     this.#id = id;
     this.#path = `/v1/connections/${id}`;
-    this.#broker = broker;
     this.#requester = requester;
     this.#judging = judging;
     this.#consumer = consumes ? startConsumer(requester, this.#path) : null;
+    this.#inbound = LEVELS.map((qos) => {
+      const sender = new Sender(`in/${qos}`);
+      return { port: broker.port, topic: `${id}/${sender.name}`, qos, sender };
+    });
     this.#outbound = LEVELS.flatMap((qos) => [
       ...Array.from({ length: CALLERS_PER_QOS }, (_, caller) => this.#calls(qos, `out/${qos}/${caller}`, callOnce)),
       ...(withKeys ? [this.#calls(qos, `out/${qos}/key`, callWithKey)] : []),
     ]);
     this.#loops = [
-      ...this.#inbound.map(({ qos, sender }) => this.#publishAll(qos, sender)),
+      ...this.#inbound.map((publishes) => publishUntil(() => this.#stopping, publishes)),
       ...this.#outbound.map((outbound) => this.#callAll(outbound, rest)),
     ];
   }
@@ -139,9 +137,7 @@ class ConnectionTraffic implements Traffic {
 
   async finish(within = 20_000): Promise<FlowReport[]> {
     await this.pause();
-    const publisher = await connectPublisher(this.#broker.port);
-    for (const { qos, sender } of this.#inbound) await this.#publish(publisher, sender, qos, 1);
-    publisher.close();
+    for (const publishes of this.#inbound) await publishLast(publishes);
     for (const { sender, call } of this.#outbound) {
       await until(call, { what: `a last answer to ${sender.name}`, within });
     }
@@ -164,32 +160,6 @@ class ConnectionTraffic implements Traffic {
     this.#stopping = true;
     this.#judging.stop();
     await this.#consumer?.stop();
-  }
-
-  async #publishAll(qos: 1 | 2, sender: Sender): Promise<void> {
-    let publisher: RawPublisher | null = null;
-    while (!this.#stopping) {
-      try {
-        publisher ??= await connectPublisher(this.#broker.port);
-        await this.#publish(publisher, sender, qos, BATCH);
-      } catch {
-        // The broker is down for now.
-        publisher?.close();
-        publisher = null;
-      }
-      await pause(BATCH_PAUSE);
-    }
-    publisher?.close();
-  }
-
-  async #publish(publisher: RawPublisher, sender: Sender, qos: 1 | 2, count: number): Promise<void> {
-    const sending = sender.begin(count).map(async (payload) => {
-      await publisher.publish(`${this.#id}/${sender.name}`, payload, qos);
-      sender.acknowledge([payload]);
-    });
-    const results = await Promise.allSettled(sending);
-    const failure = results.find((result) => result.status === 'rejected');
-    if (failure !== undefined) throw failure.reason;
   }
 
   #calls(qos: 1 | 2, name: string, how: (calls: Calls) => Promise<boolean>): Outbound {

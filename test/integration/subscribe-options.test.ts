@@ -138,7 +138,7 @@ describe('Retain Handling', () => {
       const { json } = await subscribe({ filter: `${id}/x`, qos: 1, ...options });
       expect(json).toMatchObject({ applied: true, results: [{ granted: { qos: 1 } }] });
     }
-    expect(broker.log().split(`Received SUBSCRIBE from ${id}\n`)).toHaveLength(3);
+    await expect.poll(() => broker.log().split(`Received SUBSCRIBE from ${id}\n`)).toHaveLength(3);
     await outsider('-t', `${id}/x`, '-q', '1', '-m', 'end');
     const messages = await messagesUpTo('end');
     expect(payloads(messages)).toEqual(arrived);

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { failOverUnderLoad } from '../helpers/fleet-fail-over.ts';
 import { startSentinelTrio } from '../helpers/fleet-stores.ts';
-import { FAULTLESS } from '../helpers/ledger.ts';
 
 describe('three instances on a Sentinel trio, whose primary is killed while messages flow in both directions', () => {
   it('recover without help; what is lost was not replicated yet', async () => {
@@ -10,16 +9,6 @@ describe('three instances on a Sentinel trio, whose primary is killed while mess
       restarts: false,
     });
     expect(unexplained).toEqual([]);
-    expect(strange).toEqual([]);
-    expect(takeOvers).toEqual([]);
-  }, 90_000);
-
-  it('with STORE_MIN_REPLICAS=1: lose nothing that was acknowledged', async () => {
-    const { reports, strange, takeOvers } = await failOverUnderLoad(startSentinelTrio, {
-      minReplicas: 1,
-      restarts: false,
-    });
-    for (const { name, verdict } of reports) expect(verdict, name).toEqual(FAULTLESS);
     expect(strange).toEqual([]);
     expect(takeOvers).toEqual([]);
   }, 90_000);

@@ -13,6 +13,8 @@ import type { WayBack } from './way-back.ts';
 
 /** How soon somebody tries again to attach what could not be, and has messages to send. */
 const OUTBOX_RETRY_MS = 10_000;
+/** How soon somebody tries again where there was no room. */
+const ROOM_RETRY_MS = 500;
 /** How long a function waits for the store before it ends a network connection that it could have kept. */
 const FORGETTING_MS = 1_000;
 
@@ -58,10 +60,9 @@ export class Parking {
     return this.#options.session.outlivesConnection;
   }
 
-  /** Whether the broker may keep messages for it: detached for now, with a session that outlives that. */
+  /** Whether the broker may keep messages for it while it is detached for now, or its owner has died. */
   get isToDrain(): boolean {
-    const { state, wanted } = this.#options.session.status;
-    return state === 'parked' && wanted && this.isLasting;
+    return this.#options.session.status.wanted && this.isLasting && !this.#isRefused;
   }
 
   /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
@@ -156,12 +157,12 @@ export class Parking {
       if (session.lease === null || network.exists || this.#isRefused) return;
       wayBack.cancel();
       const waits = (await publications.outbox(key, 0, 1)).length > 0;
-      session.setState(
-        waits ? 'offline' : 'parked',
-        stateReason(problemOfFailure(error, parameters().protocolVersion)),
-      );
+      const problem = problemOfFailure(error, parameters().protocolVersion);
+      session.setState(waits ? 'offline' : 'parked', stateReason(problem));
       await session.save();
-      await session.release(waits ? OUTBOX_RETRY_MS : this.nextLookMs);
+      // There will be room soon, here or elsewhere; a broker that is away need not be asked so often.
+      const soonMs = problem.type === 'overloaded' ? ROOM_RETRY_MS : waits ? OUTBOX_RETRY_MS : null;
+      await session.release(soonMs ?? this.nextLookMs);
     });
   }
 

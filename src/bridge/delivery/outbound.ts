@@ -5,6 +5,7 @@ import { notOwner, problemOf, storeProblem } from '../link/link-problems.ts';
 import type { MqttLink } from '../link/mqtt-link.ts';
 import { encodePublish } from '../link/packets.ts';
 import { refusalByLimits, type ServerLimits } from '../link/server-limits.ts';
+import { StoreUnavailable } from '../ports.ts';
 import type { Flight } from './flights.ts';
 import { type FlightSession, InFlight, type InFlightOptions } from './in-flight.ts';
 import { handedOver, outcomeUnknown, refusalByVersion } from './publish-answers.ts';
@@ -210,8 +211,7 @@ export class Outbound {
       this.#write(group);
     } catch (error) {
       this.#inFlight.cancel(flights);
-      const problem = problemOf(error);
-      for (const { waiting } of group) waiting.reject(problem);
+      for (const { waiting } of group) waiting.reject(unrecorded(waiting, error));
       // A network connection that is gone, or came since, is not to be ended for it.
       if (link === this.#link) this.#options.onFailure(error);
     } finally {
@@ -258,6 +258,15 @@ export class Outbound {
     if (this.#idlers.length === 0 || !this.#isIdle()) return;
     for (const resolve of this.#idlers.splice(0)) resolve();
   }
+}
+
+/** An exchange that the store may have recorded may be sent by the next owner, unless this one can take it back before. */
+function unrecorded({ message, kept }: WaitingPublish, error: unknown): Problem {
+  const isKnown = message.qos !== 2 || !(error instanceof StoreUnavailable) || !error.mayHaveCommitted;
+  // Of one whose outcome is kept a repeat asks the store.
+  return isKnown || kept !== null
+    ? problemOf(error)
+    : outcomeUnknown('The store did not say whether it has the message: it may be sent later');
 }
 
 function join(group: readonly Admitted[]): Buffer {

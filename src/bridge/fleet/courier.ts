@@ -3,7 +3,7 @@ import { Problem } from '../../errors/problem.ts';
 import { GroupWorker } from '../delivery/group-worker.ts';
 import type { Log } from '../dependencies.ts';
 import { problemOf } from '../link/link-problems.ts';
-import type { Bus, Holder } from '../ports.ts';
+import type { Bus, Holder, Listening } from '../ports.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { LATE, within } from '../waiting.ts';
 import { decode, encode } from './codec.ts';
@@ -19,6 +19,8 @@ export const NOTHING = new Uint8Array(0);
 /** A process that may be frozen, and heard nothing for longer, makes sure that it is reached. */
 const FRESH_MS = 2_000;
 const ECHO_WITHIN_MS = 1_000;
+/** How long what others asked for may take once this instance stops. */
+const STOP_WITHIN_MS = 2_000;
 
 interface Call {
   readonly id: string;
@@ -82,11 +84,13 @@ export class Courier {
   /** In the ids of calls: an answer to the process before is none to this one. */
   readonly #prefix = randomBytes(6).toString('base64url');
   #count = 0;
-  #stopListening: (() => void) | null = null;
+  #listening: Listening | null = null;
   /** Since a frame came. */
   readonly #unheard = new Stopwatch();
   /** Who waits for the next frame. */
-  readonly #listening = new Set<() => void>();
+  readonly #awaiting = new Set<() => void>();
+  /** What others asked for and has no answer yet. */
+  readonly #serving = new Set<Promise<void>>();
 
   constructor(options: CourierOptions) {
     this.#options = options;
@@ -95,16 +99,16 @@ export class Courier {
   /** From now on this instance is reached. */
   async start(): Promise<void> {
     const { bus, holder } = this.#options;
-    this.#stopListening = await bus.listen(holder.nodeId, (frame) => this.#receive(frame));
+    this.#listening = await bus.listen(holder.nodeId, (frame) => this.#receive(frame));
   }
 
   /** Makes sure that answers will arrive. */
   async #prove(): Promise<void> {
     const { bus, holder } = this.#options;
-    const heard = new Promise<void>((resolve) => this.#listening.add(resolve));
+    const heard = new Promise<void>((resolve) => this.#awaiting.add(resolve));
     const reached = await bus.send(holder.nodeId, NOTHING);
     if (reached && (await within(ECHO_WITHIN_MS, heard)) !== LATE) return;
-    this.#stopListening?.();
+    this.#listening?.stop();
     await this.start();
     this.#unheard.restart();
   }
@@ -119,6 +123,8 @@ export class Courier {
   }
 
   #call(to: string, method: string, args: readonly unknown[], withinMs: number): Promise<unknown> {
+    // Without a way back there would be no answer.
+    if (this.#listening?.isUp !== true) return Promise.reject(new Unreachable('This instance is not reached'));
     const line = this.#lineTo(to);
     const bytes = sizeOf(args);
     if (line.calls >= WINDOW.calls || (line.calls > 0 && line.bytes + bytes > WINDOW.bytes)) {
@@ -148,10 +154,11 @@ export class Courier {
     return new Set([...this.#pending.values()].map(({ to }) => to));
   }
 
-  /** Ends once what was to be sent has left; who still waits for an answer gets none. */
+  /** Takes no more; ends once what was taken has its answer, and that has left. Who still waits for one gets none. */
   async stop(): Promise<void> {
+    this.#listening?.stop();
+    await within(STOP_WITHIN_MS, Promise.all(this.#serving));
     await Promise.all([...this.#lines.values()].map(({ worker }) => worker.idle()));
-    this.#stopListening?.();
     for (const id of [...this.#pending.keys()]) {
       this.#settle(id, ({ reject }) => reject(new Unanswered('This instance is shutting down')));
     }
@@ -201,8 +208,8 @@ export class Courier {
 
   #receive(bytes: Uint8Array): void {
     this.#unheard.restart();
-    for (const resolve of this.#listening) resolve();
-    this.#listening.clear();
+    for (const resolve of this.#awaiting) resolve();
+    this.#awaiting.clear();
     if (bytes.length === 0) return;
     let frame: Frame;
     try {
@@ -215,7 +222,10 @@ export class Courier {
     for (const { id, problem, value } of frame.answers) {
       this.#settle(id, ({ resolve, reject }) => (problem === undefined ? resolve(value) : reject(problem)));
     }
-    for (const call of frame.calls) void this.#serve(frame.from, call);
+    for (const call of frame.calls) {
+      const served = this.#serve(frame.from, call).finally(() => this.#serving.delete(served));
+      this.#serving.add(served);
+    }
   }
 
   async #serve(from: string, { id, method, args }: Call): Promise<void> {

@@ -51,12 +51,14 @@ export class HandOver {
     }
   }
 
+  /** Asks another instance to look at a Connection that nobody owns. */
+  async tell(target: string, key: Key): Promise<void> {
+    await this.#options.courier.call(target, LOOK, [[key]], LOOK_WITHIN_MS);
+  }
+
   async #give(connection: Connection, target: string | null, why: Problem): Promise<void> {
-    const { pool, courier } = this.#options;
     const isToAttach = await connection.stop(why);
-    pool.forget(connection);
-    if (!isToAttach || target === null) return;
-    const keys: readonly Key[] = [connection.key];
-    courier.call(target, LOOK, [keys], LOOK_WITHIN_MS).catch(() => undefined);
+    this.#options.pool.forget(connection);
+    if (isToAttach && target !== null) this.tell(target, connection.key).catch(() => undefined);
   }
 }

@@ -15,7 +15,7 @@ export interface InstanceOptions {
   /** What this instance does by itself. */
   local: Bridge;
   pool: Pool;
-  keeper: Pick<Keeper, 'look'>;
+  keeper: Pick<Keeper, 'look' | 'looking'>;
 }
 
 /** This instance among the others that share the store. */
@@ -27,9 +27,11 @@ export class Instance {
   readonly #handOver: HandOver;
   /** Does what needs the owner of a Connection, wherever that is. */
   readonly routed: Router;
+  /** Why it takes nothing any more. */
+  #closed: Problem | null = null;
 
   constructor(options: InstanceOptions) {
-    const { dependencies, local, pool } = options;
+    const { dependencies, local, pool, keeper } = options;
     const { store, holder, frameBox: box, leaseTtlMs, log } = dependencies;
     this.#options = options;
     this.#courier = new Courier({
@@ -44,7 +46,7 @@ export class Instance {
       holder,
       leaseTtlMs,
       log,
-      load: () => pool.allOwned().length,
+      load: () => pool.allOwned().length + keeper.looking,
       onNews: () => this.#onNews(),
     });
     this.#directory = new Directory({ store, pool, placement: this.#fleet, nodeId: holder.nodeId });
@@ -69,8 +71,19 @@ export class Instance {
     return { hasPredecessor };
   }
 
+  /** Has another instance look at a Connection that nobody owns, if that has less to do; false when it is left to us. */
+  async passOn(key: Key): Promise<boolean> {
+    const target = await this.#fleet.placeElsewhere();
+    if (target === null) return false;
+    return this.#handOver.tell(target, key).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Gives all that is owned here to the others. */
   async giveUpAll(why: Problem): Promise<void> {
+    this.#closed = why;
     this.routed.close(why);
     await this.#fleet.close().catch(() => undefined);
     await this.#handOver.all(why);
@@ -83,6 +96,8 @@ export class Instance {
 
   async #serve(method: string, args: readonly unknown[]): Promise<unknown> {
     const { local, keeper } = this.#options;
+    // What was given up must not be taken again.
+    if (this.#closed !== null) throw this.#closed;
     if (method !== LOOK) return perform(local, method, args);
     const [keys] = args as [readonly Key[]];
     keeper.look(keys);

@@ -54,7 +54,7 @@ export class OnDemand implements Routed {
     this.#during(id, (local) => local.addSubscriptions(id, requests));
   removeSubscription: Bridge['removeSubscription'] = (id, filter) =>
     this.#during(id, (local) => local.removeSubscription(id, filter));
-  drain: Routed['drain'] = (id, budgetMs) => this.#during(id, (local) => local.drain(id, budgetMs));
+  drain: Routed['drain'] = (id, budgetMs, drains) => this.#during(id, (local) => local.drain(id, budgetMs, drains));
 
   publishPooled: Bridge['publishPooled'] = (broker, requests) =>
     this.#during(null, (local) => local.publishPooled(broker, requests));

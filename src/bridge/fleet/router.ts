@@ -112,7 +112,7 @@ export class Router implements Routed {
   removeSubscription: Bridge['removeSubscription'] = (id, filter) =>
     this.#route(id, 'removeSubscription', [id, filter]);
 
-  drain: Bridge['drain'] = (id, budgetMs) => this.#route(id, 'drain', [id, budgetMs]);
+  drain: Bridge['drain'] = (id, budgetMs, drains) => this.#route(id, 'drain', [id, budgetMs, drains]);
 
   publish: Bridge['publish'] = (id, requests) => this.#publish(id, 'publish', requests, (left) => [id, left]);
   /** An instance has publishers of its own for what has no idempotency key; only their leases can go to others. */

@@ -5,7 +5,7 @@ import { outcomeUnknown } from '../delivery/publish-answers.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { KeptAnswer, KeptRequest, PublicationView, PublishResult } from '../facade.ts';
 import { problemOf } from '../link/link-problems.ts';
-import type { Publication } from '../ports.ts';
+import { type Publication, StoreUnavailable } from '../ports.ts';
 import { PENDING_MS, PUBLICATION_LIMITS, RETENTION_MS } from './limits.ts';
 import { fromPublishId, newPublicationId, toPublishId } from './publish-ids.ts';
 
@@ -75,7 +75,7 @@ export class KeptPublishes {
       return this.#repeat(connection, request, known);
     }
     const id = newPublicationId();
-    const result = await publications.begin(
+    const beginning = publications.begin(
       connection.fence(),
       {
         ...{ id, idempotencyKey, fingerprint, batch, queued: respondAsync, retentionMs: RETENTION_MS },
@@ -87,6 +87,9 @@ export class KeptPublishes {
       },
       PUBLICATION_LIMITS,
     );
+    const result = await beginning.catch((error) => {
+      throw idempotencyKey === null && mayBeQueued(error) ? outcomeUnknown(MAYBE_QUEUED) : error;
+    });
     if (result === 'outbox-full' || result === 'full') throw tooMuch(result);
     if (result !== 'begun') return this.#repeat(connection, request, result);
     if (!respondAsync) return { replayed: false, results: await this.#send(connection, request, id, []) };
@@ -168,6 +171,13 @@ function tooMuch(full: 'outbox-full' | 'full'): Problem {
       ? `No room in the outbox of this Connection, which holds ${outboxMessages} messages or ${outboxBytes} bytes`
       : `The outcomes of ${publications} publishes, or ${publicationBytes} bytes of them, are kept for this Connection: each for 24 hours`;
   return new Problem('overloaded', { detail, retryAfter: full === 'outbox-full' ? 5 : 60 });
+}
+
+const MAYBE_QUEUED = 'The store did not say whether it has the messages: they may be sent';
+
+/** With an idempotency key a repeat finds out. */
+function mayBeQueued(error: unknown): boolean {
+  return error instanceof StoreUnavailable && error.mayHaveCommitted;
 }
 
 function stillRunning(): Problem {

@@ -11,7 +11,7 @@ import { type ConnectionParameters, connectionParameters } from '../../schemas/c
 
 const PREFIX = `${RESERVED_ID_PREFIX}publisher/`;
 /** Slots that the idempotency keys of one broker share. Another number would look for recorded outcomes elsewhere. */
-const KEYED_SLOTS = 8;
+const KEYED_SLOTS = 16;
 /** How long a broker keeps what is under way without a network connection, in seconds. */
 const SESSION_EXPIRY = 86_400;
 

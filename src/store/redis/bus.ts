@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { type Bus, StoreUnavailable } from '../../bridge/ports.ts';
+import { type Bus, type Listening, StoreUnavailable } from '../../bridge/ports.ts';
 import type { RedisClient } from './client.ts';
 import { within } from './connect.ts';
 import type { Keys } from './keys.ts';
@@ -31,10 +31,11 @@ export class RedisBus implements Bus {
     this.#options = options;
   }
 
-  async listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<() => void> {
+  async listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<Listening> {
     if (this.#closed) throw new StoreUnavailable('The store is closed');
     const channel = this.#options.keys.framesOf(nodeId);
     const stands = Promise.withResolvers<void>();
+    let subscribed: Redis | null = null;
     const subscriber = new Subscriber({
       newConnection: async () => {
         // Asked of the slot, so that a Cluster's client follows it to where it is by now.
@@ -47,6 +48,7 @@ export class RedisBus implements Bus {
         });
         connection.once('moved', () => connection.disconnect());
         await connection.ssubscribe(channel);
+        subscribed = connection;
         stands.resolve();
       },
       isWanted: () => this.#isHeard(channel),
@@ -63,7 +65,12 @@ export class RedisBus implements Bus {
       stop();
       throw error;
     }
-    return stop;
+    return {
+      get isUp() {
+        return subscribed !== null && subscriber.connection === subscribed;
+      },
+      stop,
+    };
   }
 
   async send(nodeId: string, frame: Uint8Array): Promise<boolean> {

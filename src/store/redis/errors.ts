@@ -9,6 +9,9 @@ export function unlessStale(reply: unknown): unknown {
   return reply;
 }
 
+/** What ioredis says of a command that it did not send. */
+const NOT_SENT = /enableOfflineQueue options is false/;
+
 /** ioredis' own sentences, in words that help an operator. */
 const IN_OTHER_WORDS: readonly (readonly [RegExp, string])[] = [
   [/enableOfflineQueue options is false|Connection is closed|max retries per request/, 'there is no connection to it'],
@@ -23,5 +26,14 @@ export function unavailable(error: unknown): StoreUnavailable {
   if (error instanceof StoreUnavailable) return error;
   const text = error instanceof Error ? error.message : String(error);
   const reason = IN_OTHER_WORDS.find(([pattern]) => pattern.test(text))?.[1] ?? text;
-  return new StoreUnavailable(`The Redis store is not available: ${reason}`, { cause: new Error(text) });
+  const mayHaveCommitted = !isRefusal(error) && !NOT_SENT.test(text);
+  return new StoreUnavailable(`The Redis store is not available: ${reason}`, {
+    cause: new Error(text),
+    mayHaveCommitted,
+  });
+}
+
+/** The server's own answer: it did nothing. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError';
 }

@@ -53,6 +53,7 @@ export class ReplicatedRunner implements Runner {
     if (acknowledged < this.#minReplicas) {
       throw new StoreUnavailable(
         `The Redis store is not available: ${acknowledged} of ${this.#minReplicas} replicas confirmed a write`,
+        { mayHaveCommitted: true },
       );
     }
   }

@@ -1,16 +1,19 @@
-import type { Bus } from '../../bridge/ports.ts';
+import type { Bus, Listening } from '../../bridge/ports.ts';
 
 /** Frames between instances of this process. */
 export class MemoryBus implements Bus {
   readonly #listeners = new Map<string, Set<(frame: Uint8Array) => void>>();
 
-  async listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<() => void> {
+  async listen(nodeId: string, onFrame: (frame: Uint8Array) => void): Promise<Listening> {
     const listener = (frame: Uint8Array) => onFrame(frame);
     const listeners = this.#listeners.get(nodeId) ?? new Set();
     this.#listeners.set(nodeId, listeners.add(listener));
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0 && this.#listeners.get(nodeId) === listeners) this.#listeners.delete(nodeId);
+    return {
+      isUp: true,
+      stop: () => {
+        listeners.delete(listener);
+        if (listeners.size === 0 && this.#listeners.get(nodeId) === listeners) this.#listeners.delete(nodeId);
+      },
     };
   }
 

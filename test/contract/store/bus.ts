@@ -76,16 +76,18 @@ export function describeBus(context: StoreContext): void {
   });
 }
 
-interface Listening {
+interface Listener {
   readonly nodeId: string;
   readonly frames: Buffer[];
+  isUp(): boolean;
   stop(): void;
 }
 
 /** What an instance hears until the test ends. */
-export async function listening(store: Store, nodeId = unique('node')): Promise<Listening> {
+export async function listening(store: Store, nodeId = unique('node')): Promise<Listener> {
   const frames: Buffer[] = [];
-  const stop = await store.bus.listen(nodeId, (frame) => frames.push(Buffer.from(frame)));
+  const listening = await store.bus.listen(nodeId, (frame) => frames.push(Buffer.from(frame)));
+  const stop = () => listening.stop();
   onTestFinished(stop);
-  return { nodeId, frames, stop };
+  return { nodeId, frames, isUp: () => listening.isUp, stop };
 }

@@ -16,7 +16,7 @@ function createBus() {
   const bus: Bus = {
     listen: async (nodeId, onFrame) => {
       listeners.set(nodeId, onFrame);
-      return () => listeners.delete(nodeId);
+      return { isUp: true, stop: () => void listeners.delete(nodeId) };
     },
     send: async (nodeId, frame) => {
       frames.push(nodeId);
