@@ -61,17 +61,31 @@ export class Keeper {
     }, INTERVAL_MS);
   }
 
-  /** One run, in a function: takes what is due until nothing is, or the budget is spent. Several may run at once. */
+  /**
+   * One run, in a function: takes what is due until nothing is, or the budget is spent; the signal ends what has begun
+   * by then. Several may run at once.
+   */
   async keep(budgetMs: number, signal: AbortSignal): Promise<Kept> {
     const spent = new Stopwatch();
+    const ending = AbortSignal.any([signal, this.#stopping.signal]);
+    const looks = new Set<Promise<unknown>>();
     let drained = 0;
-    while (spent.elapsedMs < budgetMs && !signal.aborted) {
-      const keys = await this.#deps.store.schedule.take(AT_ONCE, HOLD_MS);
-      if (keys.length === 0) return { drained, remaining: false };
-      const looks = await Promise.all(keys.map((key) => this.#look(key)));
-      drained += looks.filter((wasDrained) => wasDrained).length;
+    let remaining = true;
+    while (remaining && spent.elapsedMs < budgetMs && !ending.aborted) {
+      const keys = await this.#deps.store.schedule.take(AT_ONCE - looks.size, HOLD_MS);
+      for (const key of keys) {
+        const look: Promise<unknown> = this.#look(key, ending).then((wasDrained) => {
+          looks.delete(look);
+          if (wasDrained) drained += 1;
+        });
+        looks.add(look);
+      }
+      remaining = looks.size > 0;
+      // One that takes long does not keep the others waiting.
+      if (looks.size === AT_ONCE || (keys.length === 0 && remaining)) await Promise.race(looks);
     }
-    return { drained, remaining: true };
+    await Promise.all(looks);
+    return { drained, remaining };
   }
 
   stop(): void {
@@ -103,22 +117,21 @@ export class Keeper {
   }
 
   /** Answers whether the session was drained. */
-  async #look(key: Key): Promise<boolean> {
-    if (this.#underWay.has(key) || this.#stopping.signal.aborted) return false;
+  async #look(key: Key, signal = this.#stopping.signal): Promise<boolean> {
+    if (this.#underWay.has(key) || signal.aborted) return false;
     this.#underWay.add(key);
     try {
-      return await this.#lookUntilDone(key);
+      return await this.#lookUntilDone(key, signal);
     } finally {
       this.#underWay.delete(key);
     }
   }
 
-  async #lookUntilDone(key: Key): Promise<boolean> {
-    const { signal } = this.#stopping;
+  async #lookUntilDone(key: Key, signal: AbortSignal): Promise<boolean> {
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
         const connection = await this.#findDue(key);
-        return connection !== null && (await this.#bringBack(connection));
+        return connection !== null && (await this.#bringBack(connection, signal));
       } catch (err) {
         if (err instanceof Problem && err.type === 'not-owner') return false;
         this.#deps.log.warn({ err, key }, 'a Connection that was due could not be looked at');
@@ -174,7 +187,7 @@ export class Keeper {
   }
 
   /** What is to stay attached goes on by itself from here, and so does a publisher; the rest is drained, and parked again. */
-  async #bringBack(connection: Connection): Promise<boolean> {
+  async #bringBack(connection: Connection, signal: AbortSignal): Promise<boolean> {
     const { isPublisher, parameters, status, parking } = connection;
     const mayStay = !this.#isTransient && (isPublisher || this.#pool.room > 0 || !parking.isLasting);
     const stays = mayStay && parameters.hold === 'always';
@@ -183,7 +196,7 @@ export class Keeper {
       return false;
     }
     try {
-      await parking.drain(DRAIN_BUDGET_MS, this.#stopping.signal);
+      await parking.drain(DRAIN_BUDGET_MS, signal);
     } catch (error) {
       await parking.rest(error);
       return false;
