@@ -162,6 +162,7 @@ export class Keeper {
       await this.#deps.store.schedule.cancel([record.key]);
       return null;
     }
+    if (this.#isTransient) await connection.parking.awaken();
     await connection.own();
     return connection;
   }
