@@ -1,10 +1,11 @@
 /**
  * The bridge beside what it is judged by, in one run: see docs/benchmarks.md.
  *
- *     npm run bench -- [--quick] [--only=publish|inbound|cold-start] [--json] [--profile=<directory>]
+ *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|function] [--json] [--profile=<directory>]
  */
 import { compareColdStarts } from './cold-start.ts';
 import { coldStartFigures, inboundFigures, publishFigures, targets } from './figures.ts';
+import { compareFunction, functionTargets, reportFunction } from './function.ts';
 import { compareInbound } from './inbound.ts';
 import { type Options, readOptions } from './options.ts';
 import { comparePublish } from './publish.ts';
@@ -23,11 +24,17 @@ async function run(options: Options): Promise<void> {
   if (!json && inbound.length > 0) print(reportInbound(inbound, plan));
   const coldStarts = parts.includes('cold-start') ? coldStartFigures(await compareColdStarts(options, progress)) : [];
   if (!json && coldStarts.length > 0) print(reportColdStarts(coldStarts, plan));
+  const functions = parts.includes('function') ? await compareFunction(options, progress) : [];
+  if (!json && functions.length > 0) print(reportFunction(functions, plan));
 
-  const reached = targets(publish, inbound, coldStarts);
+  const reached = [...targets(publish, inbound, coldStarts), ...functionTargets(functions)];
   if (json)
     print(
-      JSON.stringify({ machine: describeMachine(), plan, publish, inbound, coldStarts, targets: reached }, null, 2),
+      JSON.stringify(
+        { machine: describeMachine(), plan, publish, inbound, coldStarts, functions, targets: reached },
+        null,
+        2,
+      ),
     );
   else print(reportTargets(reached));
 }
