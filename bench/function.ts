@@ -1,14 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { createCertificates } from '../test/helpers/certificates.ts';
 import { startMosquitto } from '../test/helpers/mosquitto.ts';
-import { startProcess } from '../test/helpers/process.ts';
 import { startRedis } from '../test/helpers/redis.ts';
 import type { Target } from './figures.ts';
 import { callJson } from './json-http.ts';
-import type { Job, Measured } from './load-generator.ts';
+import { publishBody, runLoad } from './load.ts';
+import type { Load } from './load-generator.ts';
 import type { Options, Plan } from './options.ts';
-import { PAYLOAD_BYTES } from './publish.ts';
 import { withResources } from './resources.ts';
 import { type Server, startServer } from './servers.ts';
 import { median } from './statistics.ts';
@@ -24,8 +22,8 @@ const CONNECTIONS = 1;
 export interface FunctionFigures {
   readonly transport: (typeof TRANSPORTS)[number];
   /** Requests/s and milliseconds; medians over the rounds. */
-  readonly warm: Pick<Measured, 'requestsPerSecond' | 'p50' | 'p99'>;
-  readonly connecting: Pick<Measured, 'requestsPerSecond' | 'p50' | 'p99'>;
+  readonly warm: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
+  readonly connecting: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
   /** The median of the rounds' own ratios of requests/s. */
   readonly ratio: number;
 }
@@ -54,7 +52,7 @@ export function compareFunction(
       await callJson(warm.port, 'PUT', path, { sessionExpiryInterval: 600 });
       pairs.push({ transport, warm, connecting, path: `${path}/publish` });
     }
-    const rounds = pairs.map((pair) => ({ pair, warm: [] as Measured[], connecting: [] as Measured[] }));
+    const rounds = pairs.map((pair) => ({ pair, warm: [] as Load[], connecting: [] as Load[] }));
     // The first round is not counted: it warms all of them up.
     for (let round = 0; round <= plan.publishRounds; round += 1) {
       progress(round === 0 ? 'function: warm-up' : `function: round ${round} of ${plan.publishRounds}`);
@@ -99,17 +97,12 @@ export function functionTargets(figures: readonly FunctionFigures[]): Target[] {
   }));
 }
 
-async function load({ port, pid }: Server, path: string, { warmUpMs, measureMs }: Plan): Promise<Measured> {
-  const body = JSON.stringify({ topic: 'bench/out', payload: 'x'.repeat(PAYLOAD_BYTES), qos: 1 });
-  const job: Job = { port, pid, path, body, connections: CONNECTIONS, warmUpMs, measureMs };
-  const script = join(import.meta.dirname, 'load-generator.ts');
-  const generator = await startProcess(process.execPath, [script, JSON.stringify(job)]);
-  const { code } = await generator.exited;
-  if (code !== 0) throw new Error(`${path}: the load failed:\n${generator.output()}`);
-  return JSON.parse(generator.stdout());
+function load({ port, pid }: Server, path: string, { warmUpMs, measureMs }: Plan): Promise<Load> {
+  const job = { targets: [{ port, path }], pids: [pid], body: publishBody(1), warmUpMs, measureMs };
+  return runLoad(job, path, CONNECTIONS);
 }
 
-function medians(rounds: readonly Measured[]): FunctionFigures['warm'] {
+function medians(rounds: readonly Load[]): FunctionFigures['warm'] {
   return {
     requestsPerSecond: median(rounds.map(({ requestsPerSecond }) => requestsPerSecond)),
     p50: median(rounds.map(({ p50 }) => p50)),

@@ -1,10 +1,6 @@
 import { parseArgs } from 'node:util';
 
-<<<<<<< HEAD
-export const PARTS = ['publish', 'inbound', 'cold-start', 'fleet', 'keeper'] as const;
-=======
-export const PARTS = ['publish', 'inbound', 'cold-start', 'function'] as const;
->>>>>>> e74667edaa01b45fdbdd8067ed936b68ca9cda93
+export const PARTS = ['publish', 'inbound', 'cold-start', 'fleet', 'keeper', 'function'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often is measured. */

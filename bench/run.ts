@@ -1,8 +1,7 @@
 /**
  * The bridge beside what it is judged by, in one run: see docs/benchmarks.md.
  *
-<<<<<<< HEAD
- *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|fleet|keeper] [--json] [--profile=<directory>]
+ *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|fleet|keeper|function] [--json] [--profile=<directory>]
  */
 import { compareColdStarts } from './cold-start.ts';
 import { coldStartFigures, inboundFigures, publishFigures, targets } from './figures.ts';
@@ -11,16 +10,7 @@ import { compareForwarding } from './fleet/forwarding.ts';
 import { measurePopulation } from './fleet/population.ts';
 import { reportForwarding, reportPopulation, reportScaling } from './fleet/report.ts';
 import { compareScaling } from './fleet/scaling.ts';
-
-=======
- *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|function] [--json] [--profile=<directory>]
- */
-
-import { compareColdStarts } from './cold-start.ts';
-import { coldStartFigures, inboundFigures, publishFigures, targets } from './figures.ts';
 import { compareFunction, functionTargets, reportFunction } from './function.ts';
-
->>>>>>> e74667edaa01b45fdbdd8067ed936b68ca9cda93
 
 import { compareInbound } from './inbound.ts';
 import { keeperCosts } from './keeper/cost.ts';
@@ -45,14 +35,29 @@ async function run(options: Options): Promise<void> {
   const inbound = parts.includes('inbound') ? inboundFigures(await compareInbound(options, progress)) : [];
   if (inbound.length > 0) report(reportInbound(inbound, plan));
   const coldStarts = parts.includes('cold-start') ? coldStartFigures(await compareColdStarts(options, progress)) : [];
-<<<<<<< HEAD
   if (coldStarts.length > 0) report(reportColdStarts(coldStarts, plan));
   const fleet = parts.includes('fleet') ? await runFleet(options, progress, report) : null;
   const keeper = parts.includes('keeper') ? await runKeeper(options, progress, report) : null;
+  const functions = parts.includes('function') ? await compareFunction(options, progress) : [];
+  if (functions.length > 0) report(reportFunction(functions, plan));
 
-  const reached = [...targets(publish, inbound, coldStarts), ...forwardingTargets(fleet?.forwarding ?? [])];
+  const reached = [
+    ...targets(publish, inbound, coldStarts),
+    ...forwardingTargets(fleet?.forwarding ?? []),
+    ...functionTargets(functions),
+  ];
   if (reached.length > 0) report(reportTargets(reached));
-  const figures = { machine: describeMachine(), plan, publish, inbound, coldStarts, fleet, keeper, targets: reached };
+  const figures = {
+    machine: describeMachine(),
+    plan,
+    publish,
+    inbound,
+    coldStarts,
+    fleet,
+    keeper,
+    functions,
+    targets: reached,
+  };
   if (json) print(JSON.stringify(figures, null, 2));
 }
 
@@ -72,22 +77,6 @@ async function runKeeper(options: Options, progress: (text: string) => void, rep
   const costs = keeperCosts(drains);
   report(reportKeeperCosts(costs));
   return { drains, costs };
-=======
-  if (!json && coldStarts.length > 0) print(reportColdStarts(coldStarts, plan));
-  const functions = parts.includes('function') ? await compareFunction(options, progress) : [];
-  if (!json && functions.length > 0) print(reportFunction(functions, plan));
-
-  const reached = [...targets(publish, inbound, coldStarts), ...functionTargets(functions)];
-  if (json)
-    print(
-      JSON.stringify(
-        { machine: describeMachine(), plan, publish, inbound, coldStarts, functions, targets: reached },
-        null,
-        2,
-      ),
-    );
-  else print(reportTargets(reached));
->>>>>>> e74667edaa01b45fdbdd8067ed936b68ca9cda93
 }
 
 await run(readOptions(process.argv.slice(2)));
