@@ -14,9 +14,13 @@ export function publishBody(qos: 0 | 1 | 2): string {
 }
 
 /** Runs a load in a process of its own. Rejects when a single request was not answered with 2xx. */
-export async function runLoad(job: Omit<Job, 'connections'>, name: string): Promise<Load> {
+export async function runLoad(
+  job: Omit<Job, 'connections'>,
+  name: string,
+  connections: number = CONNECTIONS,
+): Promise<Load> {
   const script = join(import.meta.dirname, 'load-generator.ts');
-  const argument = JSON.stringify({ ...job, connections: CONNECTIONS } satisfies Job);
+  const argument = JSON.stringify({ ...job, connections } satisfies Job);
   const generator = await startProcess(process.execPath, [script, argument]);
   const deadline = setTimeout(() => generator.signal('SIGKILL'), job.warmUpMs + job.measureMs + GRACE);
   const { code } = await generator.exited;

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['publish', 'inbound', 'cold-start', 'fleet', 'keeper'] as const;
+export const PARTS = ['publish', 'inbound', 'cold-start', 'fleet', 'keeper', 'function'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often is measured. */

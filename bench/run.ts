@@ -1,7 +1,7 @@
 /**
  * The bridge beside what it is judged by, in one run: see docs/benchmarks.md.
  *
- *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|fleet|keeper] [--json] [--profile=<directory>]
+ *     npm run bench -- [--quick] [--only=publish|inbound|cold-start|fleet|keeper|function] [--json] [--profile=<directory>]
  */
 import { compareColdStarts } from './cold-start.ts';
 import { coldStartFigures, inboundFigures, publishFigures, targets } from './figures.ts';
@@ -10,6 +10,8 @@ import { compareForwarding } from './fleet/forwarding.ts';
 import { measurePopulation } from './fleet/population.ts';
 import { reportForwarding, reportPopulation, reportScaling } from './fleet/report.ts';
 import { compareScaling } from './fleet/scaling.ts';
+import { compareFunction, functionTargets, reportFunction } from './function.ts';
+
 import { compareInbound } from './inbound.ts';
 import { keeperCosts } from './keeper/cost.ts';
 import { measureDrains } from './keeper/drains.ts';
@@ -36,10 +38,26 @@ async function run(options: Options): Promise<void> {
   if (coldStarts.length > 0) report(reportColdStarts(coldStarts, plan));
   const fleet = parts.includes('fleet') ? await runFleet(options, progress, report) : null;
   const keeper = parts.includes('keeper') ? await runKeeper(options, progress, report) : null;
+  const functions = parts.includes('function') ? await compareFunction(options, progress) : [];
+  if (functions.length > 0) report(reportFunction(functions, plan));
 
-  const reached = [...targets(publish, inbound, coldStarts), ...forwardingTargets(fleet?.forwarding ?? [])];
+  const reached = [
+    ...targets(publish, inbound, coldStarts),
+    ...forwardingTargets(fleet?.forwarding ?? []),
+    ...functionTargets(functions),
+  ];
   if (reached.length > 0) report(reportTargets(reached));
-  const figures = { machine: describeMachine(), plan, publish, inbound, coldStarts, fleet, keeper, targets: reached };
+  const figures = {
+    machine: describeMachine(),
+    plan,
+    publish,
+    inbound,
+    coldStarts,
+    fleet,
+    keeper,
+    functions,
+    targets: reached,
+  };
   if (json) print(JSON.stringify(figures, null, 2));
 }
 

@@ -26,6 +26,12 @@ const DELETION_MS = 60_000;
 type PassOn = (key: Key) => Promise<boolean>;
 const NOBODY: PassOn = () => Promise.resolve(false);
 
+/** What a look is a part of. */
+interface Run {
+  readonly signal: AbortSignal;
+  readonly passOn: PassOn;
+}
+
 /**
  * Looks at Connections when they are due: attaches those whose owner has died or stopped, drains parked sessions before
  * they expire or overflow at the broker, clears away what a crash left, and goes on with deletions. Each instance has
@@ -75,17 +81,31 @@ export class Keeper {
     }, INTERVAL_MS);
   }
 
-  /** One run, in a function: takes what is due until nothing is, or the budget is spent. Several may run at once. */
+  /**
+   * One run, in a function: takes what is due until nothing is, or the budget is spent; the signal ends what has begun
+   * by then. Several may run at once.
+   */
   async keep(budgetMs: number, signal: AbortSignal): Promise<Kept> {
     const spent = new Stopwatch();
+    const ending = AbortSignal.any([signal, this.#stopping.signal]);
+    const looks = new Set<Promise<unknown>>();
     let drained = 0;
-    while (spent.elapsedMs < budgetMs && !signal.aborted) {
-      const keys = await this.#deps.store.schedule.take(AT_ONCE, HOLD_MS);
-      if (keys.length === 0) return { drained, remaining: false };
-      const looks = await Promise.all(keys.map((key) => this.#look(key)));
-      drained += looks.filter((wasDrained) => wasDrained).length;
+    let remaining = true;
+    while (remaining && spent.elapsedMs < budgetMs && !ending.aborted) {
+      const keys = await this.#deps.store.schedule.take(AT_ONCE - looks.size, HOLD_MS);
+      for (const key of keys) {
+        const look: Promise<unknown> = this.#look(key, { signal: ending, passOn: NOBODY }).then((wasDrained) => {
+          looks.delete(look);
+          if (wasDrained) drained += 1;
+        });
+        looks.add(look);
+      }
+      remaining = looks.size > 0;
+      // One that takes long does not keep the others waiting.
+      if (looks.size === AT_ONCE || (keys.length === 0 && remaining)) await Promise.race(looks);
     }
-    return { drained, remaining: true };
+    await Promise.all(looks);
+    return { drained, remaining };
   }
 
   stop(): void {
@@ -113,26 +133,26 @@ export class Keeper {
   async #takeDue(): Promise<void> {
     const free = AT_ONCE - this.#underWay.size;
     if (free <= 0 || this.#stopping.signal.aborted) return;
-    for (const key of await this.#deps.store.schedule.take(free, HOLD_MS)) void this.#look(key, this.#passOn);
+    for (const key of await this.#deps.store.schedule.take(free, HOLD_MS))
+      void this.#look(key, { signal: this.#stopping.signal, passOn: this.#passOn });
   }
 
   /** Answers whether the session was drained. */
-  async #look(key: Key, passOn: PassOn = NOBODY): Promise<boolean> {
-    if (this.#underWay.has(key) || this.#stopping.signal.aborted) return false;
+  async #look(key: Key, run: Run = { signal: this.#stopping.signal, passOn: NOBODY }): Promise<boolean> {
+    if (this.#underWay.has(key) || run.signal.aborted) return false;
     this.#underWay.add(key);
     try {
-      return await this.#lookUntilDone(key, passOn);
+      return await this.#lookUntilDone(key, run);
     } finally {
       this.#underWay.delete(key);
     }
   }
 
-  async #lookUntilDone(key: Key, passOn: PassOn): Promise<boolean> {
-    const { signal } = this.#stopping;
+  async #lookUntilDone(key: Key, { signal, passOn }: Run): Promise<boolean> {
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
         const connection = await this.#findDue(key, passOn);
-        return connection !== null && (await this.#bringBack(connection));
+        return connection !== null && (await this.#bringBack(connection, signal));
       } catch (err) {
         if (err instanceof Problem && err.type === 'not-owner') return false;
         this.#deps.log.warn({ err, key }, 'a Connection that was due could not be looked at');
@@ -165,6 +185,7 @@ export class Keeper {
     }
     // What is drained is back soon: wherever that is done.
     if (connection.status.state !== 'parked' && (await passOn(record.key))) return null;
+    if (this.#isTransient) await connection.parking.awaken();
     await connection.own();
     return connection;
   }
@@ -190,7 +211,7 @@ export class Keeper {
   }
 
   /** What is to stay attached goes on by itself from here, and so does a publisher; the rest is drained, and parked again. */
-  async #bringBack(connection: Connection): Promise<boolean> {
+  async #bringBack(connection: Connection, signal: AbortSignal): Promise<boolean> {
     const { isPublisher, parameters, status, parking } = connection;
     const mayStay = !this.#isTransient && (isPublisher || this.#pool.room > 0 || !parking.isLasting);
     const stays = mayStay && parameters.hold === 'always';
@@ -199,7 +220,7 @@ export class Keeper {
       return false;
     }
     try {
-      await parking.drain(DRAIN_BUDGET_MS, this.#stopping.signal);
+      await parking.drain(DRAIN_BUDGET_MS, signal);
     } catch (error) {
       await parking.rest(error);
       return false;

@@ -17,8 +17,11 @@ export interface PacketTap extends Wire {
   readonly sent: readonly SentPacket[];
 }
 
-/** For clients of MQTT 5.0. */
-export async function startPacketTap(target: string): Promise<PacketTap> {
+/** For clients of MQTT 5.0. `onPacket` is told of each before the broker gets it. */
+export async function startPacketTap(
+  target: string,
+  onPacket: (packet: SentPacket) => void = () => {},
+): Promise<PacketTap> {
   const sent: SentPacket[] = [];
   const readers = new Map<number, { parse(bytes: Buffer): void }>();
   const reader = () => {
@@ -31,7 +34,9 @@ export async function startPacketTap(target: string): Promise<PacketTap> {
         clientId = packet.clientId;
         connectedAt = at;
       }
-      sent.push({ clientId, cmd: packet.cmd, packet, at, connectedAt });
+      const one = { clientId, cmd: packet.cmd, packet, at, connectedAt };
+      sent.push(one);
+      onPacket(one);
     });
     return { parse: (bytes: Buffer) => void parser.parse(bytes) };
   };

@@ -258,7 +258,8 @@ export class NetworkConnection {
       signal,
       onLost: (end, connectedAt) => {
         this.#gone();
-        wayBack.lost(end, connectedAt);
+        // Without the lease it was kept in case that this process is the next to need it, and nobody wants it back.
+        if (rest.session.lease !== null) wayBack.lost(end, connectedAt);
       },
     };
   }

@@ -1,3 +1,4 @@
+import { Problem } from '../../errors/problem.ts';
 import type { ConnectionParameters } from '../../schemas/connection.ts';
 import type { StateReason } from '../../schemas/connection-view.ts';
 import type { Outbound } from '../delivery/outbound.ts';
@@ -137,11 +138,14 @@ export class Parking {
     return parked;
   }
 
-  /** Attaches, and waits until the broker has sent what it kept; false when it had not fallen silent by then. */
+  /**
+   * Attaches, and waits until the broker has sent what it kept; false when it had not fallen silent by then. The signal
+   * ends the attempt to attach, too.
+   */
   async drain(budgetMs: number, signal: AbortSignal): Promise<boolean> {
     const { network, session } = this.#options;
     const spent = new Stopwatch();
-    await network.makeInTime();
+    await this.#attach(signal);
     const complete = await network.fallsSilent(budgetMs - spent.elapsedMs, signal);
     if (complete) session.set({ drains: session.status.drains + 1 });
     return complete;
@@ -194,18 +198,40 @@ export class Parking {
       if (session.lease === null || hasEnded()) return;
       // An exchange is over for its caller before the store has forgotten it.
       await within(FORGETTING_MS, outbound.exchangesForgotten());
-      const staysWarm = network.exists && this.#isCheapToLose && this.#isIdle && !(await session.isAwaited());
+      const staysWarm = network.exists && this.#isCheapToLose && this.#isIdle && !(await this.isAwaited());
       if (!staysWarm) {
         await network.end();
         wayBack.cancel();
       }
       // One whose broker cannot be reached says that.
       const { state, reason } = session.status;
-      if (state !== 'parked' && !this.#isRefused) {
-        await this.#saveParked(state === 'offline' && reason !== null ? reason : PARKED);
+      try {
+        if (state !== 'parked' && !this.#isRefused) {
+          await this.#saveParked(state === 'offline' && reason !== null ? reason : PARKED);
+        }
+      } finally {
+        // Were it kept, it would be renewed for as long as the process lives.
+        await (staysWarm ? session.lend(this.nextLookMs) : this.release());
       }
-      await (staysWarm ? session.lend(this.nextLookMs) : this.release());
     });
+  }
+
+  async #attach(signal: AbortSignal): Promise<void> {
+    const { network } = this.#options;
+    const giveUp = () => {
+      if (network.isBeingMade) network.abandon(new Problem('no-answer', { detail: 'Not attached in the time left' }));
+    };
+    signal.addEventListener('abort', giveUp);
+    try {
+      await network.makeInTime();
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** Whether another function stands in line for the lease. */
+  isAwaited(): Promise<boolean> {
+    return this.#options.session.isAwaited();
   }
 
   /** Its owner stops, and nothing is to be done for it. */

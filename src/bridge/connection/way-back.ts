@@ -111,7 +111,9 @@ export class WayBack {
     const { key, log, onDisowned, publisher } = this.#options;
     if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
     if (problem.type === 'not-owner') {
-      onDisowned();
+      // Another request may have come first in line meanwhile: then the lease is not to be forgotten.
+      if (this.#session.lease === null) onDisowned();
+      else this.tryNow();
     } else if (publisher !== null) {
       await this.#publisherFailed(publisher, error, problem);
     } else if (error instanceof LostWhileOpening && this.#isTakeover(error.end, error.connectedAt)) {

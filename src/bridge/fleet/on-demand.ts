@@ -2,7 +2,10 @@ import { Problem } from '../../errors/problem.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Log } from '../dependencies.ts';
 import type { Bridge } from '../facade.ts';
+import { notOwner } from '../link/link-problems.ts';
 import type { Pool } from '../pool.ts';
+import { Stopwatch } from '../stopwatch.ts';
+import { LATE, within } from '../waiting.ts';
 import type { Routed } from './router.ts';
 
 export interface OnDemandOptions {
@@ -13,6 +16,19 @@ export interface OnDemandOptions {
   log: Log;
 }
 
+/** Requests that use a Connection at the same time, until it is given back. */
+interface Turn {
+  /** Those under way; none: it is being given back. */
+  users: number;
+  readonly lasts: Stopwatch;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
+/** After that time others that wait for the lease come first. */
+const TURN_MS = 250;
+/** How long a request waits for the turn before its own to end. */
+const PATIENCE_MS = 5_000;
+
 /**
  * What a function does by itself: it may be frozen, or die, as soon as it has answered. So a Connection is its own for one
  * request: the lease is taken before, what is left of the network connection is proven to be alive, and all is given back
@@ -20,8 +36,7 @@ export interface OnDemandOptions {
  */
 export class OnDemand implements Routed {
   readonly #options: OnDemandOptions;
-  /** Requests under way, by Connection. */
-  readonly #users = new Map<string | null, number>();
+  readonly #turns = new Map<string | null, Turn>();
 
   constructor(options: OnDemandOptions) {
     this.#options = options;
@@ -64,24 +79,44 @@ export class OnDemand implements Routed {
   /** `id`: the Connection that is used; null: the publishers. */
   async #during<Result>(id: string | null, task: (local: Routed) => Promise<Result>): Promise<Result> {
     const { local, pool } = this.#options;
-    this.#users.set(id, (this.#users.get(id) ?? 0) + 1);
+    const turn = await this.#takeTurn(id);
     try {
       if (id !== null) await pool.byId(id)?.parking.awaken();
       return await task(local);
     } finally {
-      const left = (this.#users.get(id) ?? 1) - 1;
-      if (left > 0) this.#users.set(id, left);
-      else {
-        this.#users.delete(id);
+      turn.users -= 1;
+      if (turn.users === 0) {
         await this.#letGo(id);
+        this.#turns.delete(id);
+        turn.ended.resolve();
       }
     }
+  }
+
+  /** Requests that keep coming here must not keep those out that stand in line elsewhere. */
+  async #takeTurn(id: string | null): Promise<Turn> {
+    const waiting = new Stopwatch();
+    for (let turn = this.#turns.get(id); turn !== undefined; turn = this.#turns.get(id)) {
+      const isOver = turn.users > 0 && turn.lasts.elapsedMs > TURN_MS && (await this.#isAwaited(id));
+      if (turn.users > 0 && !isOver) {
+        turn.users += 1;
+        return turn;
+      }
+      if ((await within(PATIENCE_MS - waiting.elapsedMs, turn.ended.promise)) === LATE) throw notOwner();
+    }
+    const turn = { users: 1, lasts: new Stopwatch(), ended: Promise.withResolvers<void>() };
+    this.#turns.set(id, turn);
+    return turn;
+  }
+
+  async #isAwaited(id: string | null): Promise<boolean> {
+    const connection = id === null ? undefined : this.#options.pool.byId(id);
+    return connection !== undefined && (await connection.parking.isAwaited());
   }
 
   /** What cannot be given back ends by itself: the lease with its time, the session as the broker sees it. */
   async #letGo(id: string | null): Promise<void> {
     const { pool, log } = this.#options;
-    if (this.#users.has(id)) return;
     const used = pool.all().filter((connection) => (id === null ? connection.isPublisher : connection.id === id));
     const letGo = (connection: Connection) =>
       connection.parking

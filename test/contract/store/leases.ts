@@ -16,6 +16,14 @@ export function describeLeases(context: StoreContext): void {
       expect(await other.leases.holder(key)).toBe('node-a');
     });
 
+    it('is confirmed to whoever has it, although others stand in line', async () => {
+      const { store, other } = context;
+      const key = newKey();
+      const first = await store.leases.acquire(key, holderOf('node-a'), LONG, LONG);
+      expect(await other.leases.acquire(key, holderOf('node-b'), LONG, LONG)).toEqual({ heldBy: 'node-a' });
+      expect(await store.leases.acquire(key, holderOf('node-a'), LONG, LONG)).toEqual(first);
+    });
+
     it('have one winner when many ask at the same time', async () => {
       const key = newKey();
       const answers = await Promise.all(

@@ -48,7 +48,8 @@ if current and instance ~= ARGV[1] then
   end
   return {0, instance}
 end
-if wait > 0 then
+-- Whoever has it does not stand in line to be told so.
+if wait > 0 and not current then
   local time = now()
   local first = firstInLine(time)
   if first and first ~= me then

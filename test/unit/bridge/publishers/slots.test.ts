@@ -8,9 +8,9 @@ describe('slots', () => {
     expect(keyedSlot('plant', 'order-2')).toBe('$bridge/publisher/plant/keyed.6');
   });
 
-  it('keys spread over eight slots', () => {
+  it('keys spread over sixteen slots', () => {
     const slots = Array.from({ length: 1_000 }, (_, number) => keyedSlot('default', `key ${number}`));
-    expect(new Set(slots).size).toBe(8);
+    expect(new Set(slots).size).toBe(16);
   });
 
   it('the id says that it is one', () => {

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import { createCertificates } from '../test/helpers/certificates.ts';
+import { startMosquitto } from '../test/helpers/mosquitto.ts';
+import { startRedis } from '../test/helpers/redis.ts';
+import type { Target } from './figures.ts';
+import { callJson } from './json-http.ts';
+import { publishBody, runLoad } from './load.ts';
+import type { Load } from './load-generator.ts';
+import type { Options, Plan } from './options.ts';
+import { withResources } from './resources.ts';
+import { type Server, startServer } from './servers.ts';
+import { median } from './statistics.ts';
+import { formatTable } from './table.ts';
+
+const TRANSPORTS = ['tcp', 'tls'] as const;
+/** What the warm path of a function is to be, in relation to connecting for each request. */
+const BOUND = 5;
+/** A function serves one request at a time. */
+const CONNECTIONS = 1;
+
+/** A publish in function mode beside (b), which connects, publishes and disconnects, over one transport. */
+export interface FunctionFigures {
+  readonly transport: (typeof TRANSPORTS)[number];
+  /** Requests/s and milliseconds; medians over the rounds. */
+  readonly warm: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
+  readonly connecting: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
+  /** The median of the rounds' own ratios of requests/s. */
+  readonly ratio: number;
+}
+
+/** Sequential requests at QoS 1 from one caller, as Lambda sends them to a process, in interleaved rounds. */
+export function compareFunction(
+  { plan }: Options,
+  progress: (text: string) => void,
+): Promise<readonly FunctionFigures[]> {
+  return withResources(async (own) => {
+    const certificates = await createCertificates();
+    const quiet = ['log_type none', 'log_type information', 'set_tcp_nodelay true'];
+    const broker = own(await startMosquitto({ listeners: ['tcp', 'tls'], certificates, config: quiet }));
+    const redis = own(await startRedis());
+    const trust = { NODE_EXTRA_CA_CERTS: certificates.ca.certFile };
+    const pairs: { transport: (typeof TRANSPORTS)[number]; warm: Server; connecting: Server; path: string }[] = [];
+    for (const transport of TRANSPORTS) {
+      const { url } = broker.over(transport);
+      const connecting = own(await startServer('bench/servers/connect-per-request.ts', { ...trust, MQTT_URL: url }));
+      const environment = {
+        ...{ ...trust, MQTT_URL: url, BRIDGE_MODE: 'function', HOST: '127.0.0.1', LOG_LEVEL: 'warn' },
+        ...{ STORE_URL: redis.url, STORE_PREFIX: transport, BRIDGE_SECRET_KEY: randomBytes(32).toString('base64') },
+      };
+      const warm = own(await startServer('src/server.ts', environment));
+      const path = `/v1/connections/bench-${transport}`;
+      await callJson(warm.port, 'PUT', path, { sessionExpiryInterval: 600 });
+      pairs.push({ transport, warm, connecting, path: `${path}/publish` });
+    }
+    const rounds = pairs.map((pair) => ({ pair, warm: [] as Load[], connecting: [] as Load[] }));
+    // The first round is not counted: it warms all of them up.
+    for (let round = 0; round <= plan.publishRounds; round += 1) {
+      progress(round === 0 ? 'function: warm-up' : `function: round ${round} of ${plan.publishRounds}`);
+      for (const { pair, warm, connecting } of round % 2 === 1 ? rounds : rounds.toReversed()) {
+        const measured = [
+          await load(pair.warm, pair.path, plan),
+          await load(pair.connecting, '/publish', plan),
+        ] as const;
+        if (round === 0) continue;
+        warm.push(measured[0]);
+        connecting.push(measured[1]);
+      }
+    }
+    return rounds.map(({ pair: { transport }, warm, connecting }) => ({
+      transport,
+      warm: medians(warm),
+      connecting: medians(connecting),
+      ratio: median(warm.map((one, index) => one.requestsPerSecond / (connecting[index]?.requestsPerSecond ?? 0))),
+    }));
+  });
+}
+
+export function reportFunction(figures: readonly FunctionFigures[], plan: Plan): string {
+  const cells = ({ requestsPerSecond, p50, p99 }: FunctionFigures['warm']) => [
+    Math.round(requestsPerSecond).toLocaleString('en'),
+    p50.toFixed(2),
+    p99.toFixed(2),
+  ];
+  const rows = figures.flatMap(({ transport, warm, connecting, ratio }) => [
+    [`(b) connect, publish, disconnect, ${transport}`, ...cells(connecting), '1.00'],
+    [`bridge as a function, ${transport}`, ...cells(warm), ratio.toFixed(2)],
+  ]);
+  const conditions = `one request at a time, QoS 1, Redis everysec; medians of ${plan.publishRounds} rounds of ${plan.measureMs / 1000} s`;
+  return `Function: ${conditions}\n\n${formatTable(['', 'requests/s', 'p50 ms', 'p99 ms', '× (b)'], rows)}\n`;
+}
+
+export function functionTargets(figures: readonly FunctionFigures[]): Target[] {
+  return figures.map(({ transport, ratio }) => ({
+    what: `publish in a function, ${transport}, to (b)`,
+    bound: BOUND,
+    measured: ratio,
+  }));
+}
+
+function load({ port, pid }: Server, path: string, { warmUpMs, measureMs }: Plan): Promise<Load> {
+  const job = { targets: [{ port, path }], pids: [pid], body: publishBody(1), warmUpMs, measureMs };
+  return runLoad(job, path, CONNECTIONS);
+}
+
+function medians(rounds: readonly Load[]): FunctionFigures['warm'] {
+  return {
+    requestsPerSecond: median(rounds.map(({ requestsPerSecond }) => requestsPerSecond)),
+    p50: median(rounds.map(({ p50 }) => p50)),
+    p99: median(rounds.map(({ p99 }) => p99)),
+  };
+}
