@@ -20,7 +20,7 @@ const VERSIONS: readonly Version[] = ['5.0', '3.1.1', '3.1'];
 /** How late a busy machine may be, in milliseconds. */
 const SLACK = 1_000;
 /** For a PINGREQ, which a client sends at the end of its Keep Alive at the latest. [MQTT-3.1.2-20] */
-const PING_SLACK = 300;
+const PING_SLACK = 450;
 
 interface View {
   readonly state: string;
