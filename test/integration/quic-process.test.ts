@@ -79,9 +79,10 @@ describe('without the package', () => {
     );
     const { request, output } = await startCopy(folder);
     expect(await request('quic-broken')).toMatchObject({ status: 501 });
-    expect(output()).toMatch(
-      /does not load.*Unsupported architecture: none|Unsupported architecture: none.*does not load/,
-    );
+    // The log comes by another way than the answer.
+    await expect
+      .poll(output)
+      .toMatch(/does not load.*Unsupported architecture: none|Unsupported architecture: none.*does not load/);
   });
 
   it('a broker profile of QUIC does not start, and the error says what to run', async () => {
