@@ -158,6 +158,8 @@ export class Courier {
   async stop(): Promise<void> {
     this.#listening?.stop();
     await within(STOP_WITHIN_MS, Promise.all(this.#serving));
+    // The last answers wait for the end of this turn of the event loop.
+    for (const { worker } of this.#lines.values()) worker.start();
     await Promise.all([...this.#lines.values()].map(({ worker }) => worker.idle()));
     for (const id of [...this.#pending.keys()]) {
       this.#settle(id, ({ reject }) => reject(new Unanswered('This instance is shutting down')));

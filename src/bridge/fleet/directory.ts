@@ -52,11 +52,6 @@ export class Directory {
     this.#owners.delete(id);
   }
 
-  /** All that an instance owned is to be asked for anew. */
-  forgetOwner(nodeId: string): void {
-    for (const [id, owner] of this.#owners) if (owner === nodeId) this.#owners.delete(id);
-  }
-
   #remember(id: string, owner: string): void {
     // The oldest goes: a Map keeps the order in which its entries came.
     const [oldest] = this.#owners.size >= MAX_REMEMBERED ? this.#owners.keys() : [];

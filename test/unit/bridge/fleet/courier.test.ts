@@ -125,6 +125,21 @@ describe('calls from one instance to another', () => {
     await expect(a.call('b', 'do', [], LONG)).rejects.toThrow(Unanswered);
   });
 
+  it('that are being served when an instance stops are answered before it is gone', async () => {
+    const gate = Promise.withResolvers<string>();
+    const a = await instance('a');
+    const b = await instance('b', () => gate.promise);
+    const call = a.call('b', 'do', [], LONG);
+    await until(() => wire.frames.includes('b'), { what: 'the call' });
+    // Delivered by the bus in the turn after.
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopping = b.stop();
+    gate.resolve('done');
+    await stopping;
+    expect(wire.frames.at(-1)).toBe('a');
+    expect(await call).toBe('done');
+  });
+
   it('survive a frame that cannot be read', async () => {
     const a = await instance('a');
     await instance('b', async () => 'yes');
