@@ -11,7 +11,7 @@ export interface FleetOptions {
   members: Members;
   holder: Holder;
   leaseTtlMs: number;
-  /** Connections that this instance owns. */
+  /** Connections that this instance owns, or is looking at. */
   load: () => number;
   /** After each announcement. */
   onNews: () => void;
@@ -36,6 +36,8 @@ export class Fleet implements Placement {
   #timer: NodeJS.Timeout | undefined;
   /** What this instance has given to others since the last announcement. */
   readonly #given = new Map<string, number>();
+  /** Connections that count as this instance's and are on their way to another one. */
+  #leaving = 0;
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -66,11 +68,26 @@ export class Fleet implements Placement {
   }
 
   /** Where a Connection that nobody owns is to go: the instance that has least to do; null: this one. */
-  async placeElsewhere(): Promise<string | null> {
-    const least = this.#leastLoaded();
-    if (least === undefined) return null;
-    if (this.#open && this.#options.load() < this.#loadOf(least) + MARGIN) return null;
-    return this.#give(least.nodeId);
+  placeElsewhere(): Promise<string | null> {
+    return Promise.resolve(this.#placeElsewhere());
+  }
+
+  /**
+   * Has the instance that has least to do take on one that counts as this one's; false when that is this one, or it
+   * could not be told.
+   */
+  async passOn(tell: (nodeId: string) => Promise<void>): Promise<boolean> {
+    const target = this.#placeElsewhere();
+    if (target === null) return false;
+    this.#leaving += 1;
+    return tell(target)
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        this.#leaving -= 1;
+      });
   }
 
   /**
@@ -89,8 +106,19 @@ export class Fleet implements Placement {
     return least === undefined ? null : this.#give(least.nodeId);
   }
 
+  #placeElsewhere(): string | null {
+    const least = this.#leastLoaded();
+    if (least === undefined) return null;
+    if (this.#open && this.#load < this.#loadOf(least) + MARGIN) return null;
+    return this.#give(least.nodeId);
+  }
+
+  get #load(): number {
+    return this.#options.load() - this.#leaving;
+  }
+
   #isHeavier(least: Member): boolean {
-    return this.#options.load() > this.#loadOf(least) * MOVE.part + MOVE.margin;
+    return this.#load > this.#loadOf(least) * MOVE.part + MOVE.margin;
   }
 
   #leastLoaded(): Member | undefined {
@@ -107,10 +135,10 @@ export class Fleet implements Placement {
   }
 
   async #announce(): Promise<void> {
-    const { members, holder, leaseTtlMs, load, onNews } = this.#options;
+    const { members, holder, leaseTtlMs, onNews } = this.#options;
     const before = this.#leastLoaded();
     this.#wasHeavier = before !== undefined && this.#isHeavier(before);
-    const all = await members.announce({ ...holder, load: load(), open: this.#open }, leaseTtlMs);
+    const all = await members.announce({ ...holder, load: this.#load, open: this.#open }, leaseTtlMs);
     const others = all.filter(({ nodeId }) => nodeId !== holder.nodeId);
     const alive = new Set(others.map((other) => other.process));
     this.#ended = new Set(this.#others.filter((other) => !alive.has(other.process)).map(({ nodeId }) => nodeId));

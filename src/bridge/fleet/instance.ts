@@ -72,13 +72,8 @@ export class Instance {
   }
 
   /** Has another instance look at a Connection that nobody owns, if that has less to do; false when it is left to us. */
-  async passOn(key: Key): Promise<boolean> {
-    const target = await this.#fleet.placeElsewhere();
-    if (target === null) return false;
-    return this.#handOver.tell(target, key).then(
-      () => true,
-      () => false,
-    );
+  passOn(key: Key): Promise<boolean> {
+    return this.#fleet.passOn((target) => this.#handOver.tell(target, key));
   }
 
   /** Gives all that is owned here to the others. */
