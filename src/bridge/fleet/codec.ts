@@ -5,6 +5,7 @@ import { Problem, type ProblemDocument } from '../../errors/problem.ts';
  * JSON an object with the one member `$bytes` or `$problem` stands for one of those; a member of a caller's that begins
  * with `$` gets another `$` before it.
  */
+const MARK = '$';
 const BYTES = '$bytes';
 const PROBLEM = '$problem';
 /** Bytes of the length in front of the JSON. */
@@ -29,9 +30,10 @@ export function decode(frame: Uint8Array): unknown {
     at += length;
     return bytes.subarray(at - length, at);
   };
-  return JSON.parse(bytes.toString('utf8', PREFIX, at), (_name, value: unknown) => unpack(value, take));
+  return unpack(JSON.parse(bytes.toString('utf8', PREFIX, at)), take);
 }
 
+/** The same value where there is nothing to put in another way: most of what is sent. */
 function pack(value: unknown, blobs: Uint8Array[]): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Uint8Array) {
@@ -43,28 +45,42 @@ function pack(value: unknown, blobs: Uint8Array[]): unknown {
     return { [PROBLEM]: pack({ ...value.toJSON(), ...(retryAfter === undefined ? {} : { retryAfter }) }, blobs) };
   }
   if (Array.isArray(value)) return value.map((item) => pack(item, blobs));
-  return rename(value as Members, (name) => (name.startsWith('$') ? `$${name}` : name), blobs);
+  return packMembers(value as Members, blobs);
 }
 
-function rename(members: Members, toName: (name: string) => string, blobs: Uint8Array[]): Members {
-  // Without a prototype, so that a member named `__proto__` is a member.
-  const renamed: Members = Object.create(null);
-  for (const [name, value] of Object.entries(members)) renamed[toName(name)] = pack(value, blobs);
-  return renamed;
+function packMembers(members: Members, blobs: Uint8Array[]): Members {
+  const names = Object.keys(members);
+  // Without a prototype, so that a member named `__proto__` is a member; a spread copy has it as one, too.
+  let packed: Members | null = names.some(isMarked) ? Object.create(null) : null;
+  for (const name of names) {
+    const inside = pack(members[name], blobs);
+    if (packed === null && inside === members[name]) continue;
+    packed ??= { ...members };
+    packed[isMarked(name) ? MARK + name : name] = inside;
+  }
+  return packed ?? members;
 }
 
-/** Called from the inside out, and in the order of the text: that of the binary data. */
+/** In the order of the text, which is that of the binary data. Changes the value that it is given. */
 function unpack(value: unknown, take: (length: number) => Buffer): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  const names = Object.keys(value);
-  if (!names.some((name) => name.startsWith('$'))) return value;
+  if (typeof value !== 'object' || value === null) return value;
   const members = value as Members;
+  const names = Object.keys(members);
+  for (const name of names) {
+    const inside = members[name];
+    if (typeof inside === 'object' && inside !== null) members[name] = unpack(inside, take);
+  }
+  if (Array.isArray(value) || !names.some(isMarked)) return value;
   if (typeof members[BYTES] === 'number') return take(members[BYTES]);
   if (members[PROBLEM] !== undefined) return Problem.from(members[PROBLEM] as ProblemDocument);
   const plain: Members = {};
   for (const name of names) {
     const options = { value: members[name], enumerable: true, writable: true, configurable: true };
-    Object.defineProperty(plain, name.startsWith('$') ? name.slice(1) : name, options);
+    Object.defineProperty(plain, isMarked(name) ? name.slice(1) : name, options);
   }
   return plain;
+}
+
+function isMarked(name: string): boolean {
+  return name.startsWith(MARK);
 }
