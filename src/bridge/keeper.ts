@@ -13,6 +13,8 @@ const PAGE = 500;
 const INTERVAL_MS = 250;
 /** Connections that are looked at by one instance at the same time: whoever has died, all survivors take their share. */
 const AT_ONCE = 100;
+/** What was found owned is looked at again after that part of a lease: its owner may have died before it could say when. */
+const LOOKED_AT_AGAIN = 1 / 3;
 /** How long the others leave a Connection alone that one has taken to look at: until it has the lease, or has died. */
 const HOLD_MS = 5_000;
 const LONGEST_PAUSE_MS = 5_000;
@@ -47,6 +49,8 @@ export class Keeper {
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #taking: Promise<void> | null = null;
+  /** Whether there was no place for all that were due. */
+  #moreAreDue = false;
   #passOn = NOBODY;
 
   constructor(
@@ -72,13 +76,7 @@ export class Keeper {
   async start(passOn: PassOn): Promise<void> {
     this.#passOn = passOn;
     await this.#takeDue();
-    this.#timer = setInterval(() => {
-      this.#taking ??= this.#takeDue()
-        .catch((err) => this.#deps.log.warn({ err }, 'the schedule could not be read'))
-        .finally(() => {
-          this.#taking = null;
-        });
-    }, INTERVAL_MS);
+    this.#timer = setInterval(() => this.#sweep(), INTERVAL_MS);
   }
 
   /**
@@ -119,22 +117,38 @@ export class Keeper {
     for (let after: string | null = null; !this.#stopping.signal.aborted; ) {
       const page: ConnectionRecord[] = await connections.list(after, PAGE);
       const owners = await Promise.all(page.map(({ key }) => leases.holder(key)));
-      this.look(page.filter((_, place) => owners[place] === this.#deps.holder.nodeId).map(({ key }) => key));
+      const ours = page.filter((_, place) => owners[place] === this.#deps.holder.nodeId);
+      for (const { key } of ours) void this.#look(key);
       after = page.at(-1)?.id ?? null;
       if (page.length < PAGE) return;
     }
   }
 
-  /** Looks at these now, whenever they are due: their owner has just given them back. */
-  look(keys: readonly Key[]): void {
-    for (const key of keys) void this.#look(key);
+  /** Looks at one now, whenever it is due: its owner has just given it back. Resolves when that is over. */
+  async look(key: Key): Promise<void> {
+    await this.#look(key);
+  }
+
+  #sweep(): void {
+    this.#taking ??= this.#takeDue()
+      .catch((err) => this.#deps.log.warn({ err }, 'the schedule could not be read'))
+      .finally(() => {
+        this.#taking = null;
+      });
   }
 
   async #takeDue(): Promise<void> {
     const free = AT_ONCE - this.#underWay.size;
     if (free <= 0 || this.#stopping.signal.aborted) return;
-    for (const key of await this.#deps.store.schedule.take(free, HOLD_MS))
-      void this.#look(key, { signal: this.#stopping.signal, passOn: this.#passOn });
+    const keys = await this.#deps.store.schedule.take(free, HOLD_MS);
+    this.#moreAreDue = keys.length === free;
+    for (const key of keys) {
+      const run = { signal: this.#stopping.signal, passOn: this.#passOn };
+      void this.#look(key, run).then(() => {
+        // Not for each that is over: taking costs as much for one as for many.
+        if (this.#moreAreDue && this.#underWay.size <= AT_ONCE / 2) this.#sweep();
+      });
+    }
   }
 
   /** Answers whether the session was drained. */
@@ -169,7 +183,7 @@ export class Keeper {
     const { store, leaseTtlMs } = this.#deps;
     const record = await store.connections.byKey(key);
     if (record === null) await store.schedule.cancel([key]);
-    else if (await this.#isOwned(key)) await store.schedule.set([{ key, inMs: leaseTtlMs }]);
+    else if (await this.#isOwned(key)) await store.schedule.set([{ key, inMs: leaseTtlMs * LOOKED_AT_AGAIN }]);
     else if (record.provisional) await this.#clearAway(record);
     else if (record.deleting) await this.#goOnDeleting(record);
     else return this.#own(record, passOn);

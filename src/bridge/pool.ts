@@ -32,6 +32,8 @@ export class Pool {
   /** Those that are attached, or may be. */
   readonly #admitted = new Set<Key>();
   readonly #renewals: Renewals;
+  /** Why none is made any more. */
+  #closed: Problem | null = null;
   #tidying: NodeJS.Timeout | undefined;
 
   constructor(
@@ -94,10 +96,16 @@ export class Pool {
     return this.#deps.poolMax - this.#admitted.size;
   }
 
+  /** From now on only those that are alive here are obtained: what was given up must not be taken again. */
+  close(why: Problem): void {
+    this.#closed = why;
+  }
+
   /** The live Connection of a record; when there is none it is made from what the store knows. */
   async obtain(record: ConnectionRecord): Promise<Connection> {
     const known = this.#connections.get(record.key);
     if (known !== undefined) return known;
+    if (this.#closed !== null) throw this.#closed;
     const connection = new Connection(record, this.#deps);
     await connection.refresh();
     // Another request may have made it meanwhile.

@@ -201,6 +201,11 @@ export class Connection {
     if (!this.#network.exists) await this.#network.exclusively(() => this.#settle());
   }
 
+  /** Resolves when it is attached, where it is just about to be, or that has failed. */
+  async arrive(): Promise<void> {
+    if (this.#wayBack.isPending || this.#network.isBeingMade) await this.#network.make().catch(() => undefined);
+  }
+
   /**
    * Attaches now, by request; resolves when online. Rejects with the problem, and goes on trying if time may mend it;
    * with `no-answer` when the attempt takes longer than the one who asked should wait.

@@ -8,7 +8,9 @@ const MAX_REMEMBERED = 10_000;
 
 /** Where a request for a Connection goes to. */
 export type Place =
-  /** It is owned here, or this instance is to take it. */
+  /** It is owned here. */
+  | 'owned'
+  /** This instance is to take it, or to wait for it. */
   | 'here'
   /** There is no such Connection. */
   | 'nowhere'
@@ -33,7 +35,7 @@ export class Directory {
 
   async find(id: string): Promise<Place> {
     const { store, pool, placement, nodeId } = this.#options;
-    if (pool.isAtHand(id)) return 'here';
+    if (pool.isAtHand(id)) return 'owned';
     const known = this.#owners.get(id);
     if (known !== undefined) return { nodeId: known };
     const record = await store.connections.byId(id);

@@ -4,12 +4,16 @@ import type { BridgeDependencies } from '../dependencies.ts';
 import { notOwner } from '../link/link-problems.ts';
 import { byIdleness, type Pool } from '../pool.ts';
 import type { Key } from '../ports.ts';
+import { within } from '../waiting.ts';
 import type { Courier } from './courier.ts';
 import type { Fleet } from './fleet.ts';
 
-/** What another instance is asked to do with Connections that were given back. */
+/** What another instance is asked to do with a Connection that was given back. */
 export const LOOK = 'look';
 const LOOK_WITHIN_MS = 5_000;
+/** Connections that a stopping instance has on their way to others at the same time, for as long as it is given time. */
+const LEAVING_AT_ONCE = 100;
+const LEAVING_MS = 3_000;
 /** Connections that move to another instance after each announcement at most: a part of all, and so many. */
 const MOVED_AT_ONCE = { part: 0.01, connections: 5 };
 
@@ -31,10 +35,25 @@ export class HandOver {
     this.#options = options;
   }
 
-  /** All that this instance owns, because it stops. */
+  /**
+   * All that this instance owns, because it stops: each leaves when one before it has arrived elsewhere, so that none is
+   * without an owner for long; those that have not left after a while leave together.
+   */
   async all(why: Problem): Promise<void> {
     const { pool, fleet } = this.#options;
-    await Promise.all(pool.all().map((connection) => this.#give(connection, fleet.leastLoaded(), why)));
+    const waiting = pool.all();
+    const leaving: Promise<unknown>[] = [];
+    const give = (connection: Connection) => {
+      const given = this.#give(connection, fleet.leastLoaded(), why);
+      leaving.push(given);
+      return given;
+    };
+    const giveInTurn = async () => {
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await (await give(next)).arrived;
+    };
+    await within(LEAVING_MS, Promise.all(Array.from({ length: LEAVING_AT_ONCE }, giveInTurn)));
+    for (const connection of waiting.splice(0)) give(connection);
+    await Promise.all(leaving);
   }
 
   /** A few of those whose sessions outlive that, while another instance has clearly less to do. */
@@ -51,14 +70,16 @@ export class HandOver {
     }
   }
 
-  /** Asks another instance to look at a Connection that nobody owns. */
+  /** Asks another instance to look at a Connection that nobody owns. Resolves when it is attached, or will be some time. */
   async tell(target: string, key: Key): Promise<void> {
-    await this.#options.courier.call(target, LOOK, [[key]], LOOK_WITHIN_MS);
+    await this.#options.courier.call(target, LOOK, [key], LOOK_WITHIN_MS);
   }
 
-  async #give(connection: Connection, target: string | null, why: Problem): Promise<void> {
+  /** Resolves when this instance has it no more; `arrived`, when another one has, as far as is known. */
+  async #give(connection: Connection, target: string | null, why: Problem): Promise<{ arrived: Promise<void> }> {
     const isToAttach = await connection.stop(why);
     this.#options.pool.forget(connection);
-    if (isToAttach && target !== null) this.tell(target, connection.key).catch(() => undefined);
+    const isAwaited = isToAttach && target !== null;
+    return { arrived: isAwaited ? this.tell(target, connection.key).catch(() => undefined) : Promise.resolve() };
   }
 }

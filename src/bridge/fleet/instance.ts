@@ -4,11 +4,15 @@ import type { Bridge } from '../facade.ts';
 import type { Keeper } from '../keeper.ts';
 import type { Pool } from '../pool.ts';
 import { type Key, StoreUnavailable } from '../ports.ts';
+import { within } from '../waiting.ts';
 import { Courier, NOTHING } from './courier.ts';
 import { Directory } from './directory.ts';
 import { Fleet } from './fleet.ts';
 import { HandOver, LOOK } from './hand-over.ts';
 import { perform, Router } from './router.ts';
+
+/** How long whoever gives a Connection to this instance waits for it to be attached here. */
+const ARRIVAL_MS = 1_000;
 
 export interface InstanceOptions {
   dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'leaseTtlMs' | 'log'>;
@@ -80,6 +84,7 @@ export class Instance {
   async giveUpAll(why: Problem): Promise<void> {
     this.#closed = why;
     this.routed.close(why);
+    this.#options.pool.close(why);
     await this.#fleet.close().catch(() => undefined);
     await this.#handOver.all(why);
   }
@@ -90,12 +95,13 @@ export class Instance {
   }
 
   async #serve(method: string, args: readonly unknown[]): Promise<unknown> {
-    const { local, keeper } = this.#options;
-    // What was given up must not be taken again.
-    if (this.#closed !== null) throw this.#closed;
+    const { local, pool, keeper } = this.#options;
+    const [first] = args;
+    // What was given up must not be taken again; what has not left yet is served.
+    if (this.#closed !== null && !(typeof first === 'string' && pool.isAtHand(first))) throw this.#closed;
     if (method !== LOOK) return perform(local, method, args);
-    const [keys] = args as [readonly Key[]];
-    keeper.look(keys);
+    await keeper.look(first as Key);
+    await within(ARRIVAL_MS, pool.get(first as Key)?.arrive() ?? Promise.resolve());
     return null;
   }
 

@@ -79,7 +79,7 @@ export class Router implements Routed {
     this.#times = { ...TIMES, ...options.times };
   }
 
-  /** This instance takes nothing any more; what others own is still asked of them. */
+  /** This instance takes nothing any more; what it owns still, and what others own, is done. */
   close(why: Problem): void {
     this.#closed = why;
   }
@@ -206,9 +206,9 @@ export class Router implements Routed {
     for (let attempt = 0; ; attempt += 1) {
       try {
         const place = id === null ? 'here' : await directory.find(id);
-        const nodeId = place === 'here' ? null : place === 'nowhere' ? await otherwise() : place.nodeId;
+        const nodeId = typeof place === 'object' ? place.nodeId : place === 'nowhere' ? await otherwise() : null;
         if (nodeId !== null) return (await courier.call(nodeId, method, args, withinMs)) as Result;
-        if (this.#closed !== null) throw this.#closed;
+        if (this.#closed !== null && place !== 'owned') throw this.#closed;
         return (await perform(local, method, args)) as Result;
       } catch (error) {
         if (error instanceof Unanswered) throw unanswered(error);

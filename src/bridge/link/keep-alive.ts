@@ -26,6 +26,7 @@ export class KeepAlive {
   readonly #pinged = new Stopwatch();
   #silent = false;
   #timer: NodeJS.Timeout | undefined;
+  #turn: NodeJS.Immediate | undefined;
 
   constructor(options: KeepAliveOptions) {
     this.#options = options;
@@ -51,6 +52,7 @@ export class KeepAlive {
 
   stop(): void {
     clearTimeout(this.#timer);
+    clearImmediate(this.#turn);
   }
 
   get #silentAfterMs(): number {
@@ -61,7 +63,11 @@ export class KeepAlive {
     const pingIn = this.#options.seconds * 1000 * PING_AFTER - this.#pinged.elapsedMs;
     const silentIn = this.#silentAfterMs - this.#heard.elapsedMs;
     // Timers are in whole milliseconds, and a little early sometimes.
-    this.#timer = setTimeout(() => this.#tick(), Math.max(1, Math.ceil(Math.min(pingIn, silentIn)) + 1));
+    const wait = Math.max(1, Math.ceil(Math.min(pingIn, silentIn)) + 1);
+    // Timers come before sockets are read: after a freeze, the broker's end of the connection is to be seen first.
+    this.#timer = setTimeout(() => {
+      this.#turn = setImmediate(() => this.#tick());
+    }, wait);
   }
 
   #tick(): void {
