@@ -11,7 +11,9 @@ describe('KeepAlive', () => {
   const now = () => Date.now() - start;
 
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'Date', 'performance'] });
+    vi.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'Date', 'performance'],
+    });
     pings = [];
     silences = [];
     reading = true;
