@@ -109,12 +109,15 @@ export function targets(
       { what: `${what}, to (b)`, bound: 4, measured: toConnectPerRequest ?? Number.NaN },
     ];
   });
-  const incoming = inbound.flatMap(({ store, qos, connections, toReceiving, toOneConnection }) => {
+  const incoming = inbound.flatMap(({ store, qos, connections, toReceiving }) => {
     if (store === null || qos !== 1) return [];
     const what = `inbound at QoS 1, ${store}`;
-    return toOneConnection === null
-      ? [{ what: `${what}, to receiving without storing`, bound: 0.7, measured: toReceiving }]
-      : [{ what: `${what}, ${connections} connections to one`, bound: 1, measured: toOneConnection }];
+    if (connections === 1)
+      return [{ what: `${what}, to receiving without storing`, bound: 0.7, measured: toReceiving }];
+    // The broker sends to many more slowly than to one, to whomever: what is left is the bridge's part.
+    const alone = inbound.find((other) => other.store === store && other.qos === qos && other.connections === 1);
+    const measured = toReceiving / (alone?.toReceiving ?? Number.NaN);
+    return [{ what: `${what}, ${connections} connections to one, each to receiving`, bound: 1, measured }];
   });
   const starts = coldStarts.flatMap(({ what, compileCache, toBare }) =>
     what !== HEALTH || compileCache

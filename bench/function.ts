@@ -15,12 +15,13 @@ import { formatTable } from './table.ts';
 const TRANSPORTS = ['tcp', 'tls'] as const;
 /** What the warm path of a function is to be, in relation to connecting for each request. */
 const BOUND = 5;
-/** A function serves one request at a time. */
-const CONNECTIONS = 1;
+/** Requests at the same time in one process: AWS sends one, Google Cloud and Azure as many as they are told to. */
+const CALLERS = [1, 64] as const;
 
 /** A publish in function mode beside (b), which connects, publishes and disconnects, over one transport. */
 export interface FunctionFigures {
   readonly transport: (typeof TRANSPORTS)[number];
+  readonly callers: (typeof CALLERS)[number];
   /** Requests/s and milliseconds; medians over the rounds. */
   readonly warm: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
   readonly connecting: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
@@ -28,7 +29,7 @@ export interface FunctionFigures {
   readonly ratio: number;
 }
 
-/** Sequential requests at QoS 1 from one caller, as Lambda sends them to a process, in interleaved rounds. */
+/** Requests at QoS 1 for one Connection, as platforms send them to a process, in interleaved rounds. */
 export function compareFunction(
   { plan }: Options,
   progress: (text: string) => void,
@@ -52,22 +53,25 @@ export function compareFunction(
       await callJson(warm.port, 'PUT', path, { sessionExpiryInterval: 600 });
       pairs.push({ transport, warm, connecting, path: `${path}/publish` });
     }
-    const rounds = pairs.map((pair) => ({ pair, warm: [] as Load[], connecting: [] as Load[] }));
+    const rounds = pairs.flatMap((pair) =>
+      CALLERS.map((callers) => ({ pair, callers, warm: [] as Load[], connecting: [] as Load[] })),
+    );
     // The first round is not counted: it warms all of them up.
     for (let round = 0; round <= plan.publishRounds; round += 1) {
       progress(round === 0 ? 'function: warm-up' : `function: round ${round} of ${plan.publishRounds}`);
-      for (const { pair, warm, connecting } of round % 2 === 1 ? rounds : rounds.toReversed()) {
+      for (const { pair, callers, warm, connecting } of round % 2 === 1 ? rounds : rounds.toReversed()) {
         const measured = [
-          await load(pair.warm, pair.path, plan),
-          await load(pair.connecting, '/publish', plan),
+          await load(pair.warm, pair.path, callers, plan),
+          await load(pair.connecting, '/publish', callers, plan),
         ] as const;
         if (round === 0) continue;
         warm.push(measured[0]);
         connecting.push(measured[1]);
       }
     }
-    return rounds.map(({ pair: { transport }, warm, connecting }) => ({
+    return rounds.map(({ pair: { transport }, callers, warm, connecting }) => ({
       transport,
+      callers,
       warm: medians(warm),
       connecting: medians(connecting),
       ratio: median(warm.map((one, index) => one.requestsPerSecond / (connecting[index]?.requestsPerSecond ?? 0))),
@@ -81,25 +85,25 @@ export function reportFunction(figures: readonly FunctionFigures[], plan: Plan):
     p50.toFixed(2),
     p99.toFixed(2),
   ];
-  const rows = figures.flatMap(({ transport, warm, connecting, ratio }) => [
-    [`(b) connect, publish, disconnect, ${transport}`, ...cells(connecting), '1.00'],
-    [`bridge as a function, ${transport}`, ...cells(warm), ratio.toFixed(2)],
+  const rows = figures.flatMap(({ transport, callers, warm, connecting, ratio }) => [
+    [`(b) connect, publish, disconnect, ${transport}`, String(callers), ...cells(connecting), '1.00'],
+    [`bridge as a function, ${transport}`, String(callers), ...cells(warm), ratio.toFixed(2)],
   ]);
-  const conditions = `one request at a time, QoS 1, Redis everysec; medians of ${plan.publishRounds} rounds of ${plan.measureMs / 1000} s`;
-  return `Function: ${conditions}\n\n${formatTable(['', 'requests/s', 'p50 ms', 'p99 ms', '× (b)'], rows)}\n`;
+  const conditions = `QoS 1, Redis everysec; medians of ${plan.publishRounds} rounds of ${plan.measureMs / 1000} s`;
+  return `Function: ${conditions}\n\n${formatTable(['', 'at once', 'requests/s', 'p50 ms', 'p99 ms', '× (b)'], rows)}\n`;
 }
 
 export function functionTargets(figures: readonly FunctionFigures[]): Target[] {
-  return figures.map(({ transport, ratio }) => ({
-    what: `publish in a function, ${transport}, to (b)`,
+  return figures.map(({ transport, callers, ratio }) => ({
+    what: `publish in a function, ${transport}, ${callers} at once, to (b)`,
     bound: BOUND,
     measured: ratio,
   }));
 }
 
-function load({ port, pid }: Server, path: string, { warmUpMs, measureMs }: Plan): Promise<Load> {
+function load({ port, pid }: Server, path: string, callers: number, { warmUpMs, measureMs }: Plan): Promise<Load> {
   const job = { targets: [{ port, path }], pids: [pid], body: publishBody(1), warmUpMs, measureMs };
-  return runLoad(job, path, CONNECTIONS);
+  return runLoad(job, path, callers);
 }
 
 function medians(rounds: readonly Load[]): FunctionFigures['warm'] {

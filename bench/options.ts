@@ -34,7 +34,7 @@ const DEFAULT: Plan = {
   publishRounds: 7,
   warmUpMs: 300,
   measureMs: 1_000,
-  inboundRounds: 3,
+  inboundRounds: 7,
   inboundMessages: { 1: 60_000, 2: 20_000 },
   fleetRounds: 7,
   fleetWarmUpMs: 12_000,

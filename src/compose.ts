@@ -37,7 +37,11 @@ export interface Composition {
  * The composition root: the only place that knows which store and which broker there are. What is not used is not
  * loaded. Rejects with one clear sentence, and leaves nothing open, when a part cannot start.
  */
-export async function compose(config: Config, log: Log): Promise<Composition> {
+export async function compose(
+  config: Config,
+  log: Log,
+  ending: BridgeDependencies['ending'] = () => null,
+): Promise<Composition> {
   trustCas(config.brokerTls.ca);
   warnOfCertificates(config, log);
   // A file that cannot be used will not mend by itself; a server may come up after the bridge.
@@ -67,6 +71,7 @@ export async function compose(config: Config, log: Log): Promise<Composition> {
       leaseTtlMs,
       poolMax,
       maxPayload,
+      ending,
       log,
     };
     const { bridge, close } =

@@ -60,5 +60,10 @@ export interface BridgeDependencies {
   poolMax: number;
   /** Bytes; a longer inbound payload is kept as an `oversize` record. */
   maxPayload: number;
+  /**
+   * Aborted, with a `Problem`, shortly before the platform ends the invocation that the running code belongs to; null
+   * where nothing does.
+   */
+  ending: () => AbortSignal | null;
   log: Log;
 }

@@ -113,6 +113,8 @@ export interface Leases {
   renew(leases: readonly Fence[], ttlMs: number): Promise<Renewal>;
   /** Gives it back. A lease that is no longer ours is left alone. */
   release(lease: Fence): Promise<void>;
+  /** The same, unless anybody stands in line for it: then it answers false, and the lease stays as it is. */
+  releaseUnlessAwaited(lease: Fence): Promise<boolean>;
   /** The `nodeId` of the holder. */
   holder(key: Key): Promise<string | null>;
 }

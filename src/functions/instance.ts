@@ -40,7 +40,7 @@ async function makeInstance(
   const config = loadConfig({ ...variables, BRIDGE_MODE: 'function' }, (path) => readFileSync(path, 'utf8'));
   const { mode, host, port, maxPayload, apiKey } = config;
   const log = pino({ level: config.logLevel });
-  const { bridge, validateConnection, close } = await compose(config, log);
+  const { bridge, validateConnection, close } = await compose(config, log, () => invocations.ending());
   const ready = once(() => bridge.start());
   try {
     const app = await buildApp({

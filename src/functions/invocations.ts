@@ -15,7 +15,7 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 export class Invocations {
   readonly #current = new AsyncLocalStorage<AbortSignal>();
 
-  /** Aborted shortly before the invocation ends to which the running code belongs; null outside of any. */
+  /** Aborted, with a `Problem`, shortly before the invocation ends to which the running code belongs; null outside of any. */
   ending(): AbortSignal | null {
     return this.#current.getStore() ?? null;
   }
@@ -27,7 +27,7 @@ export class Invocations {
   async run<Result>(method: string, remainingMs: number, respond: () => Promise<Result>): Promise<Result> {
     const ending = new AbortController();
     const answered = new AbortController();
-    const telling = setTimeout(() => ending.abort(), Math.max(0, remainingMs - TELL));
+    const telling = setTimeout(() => ending.abort(lateProblem(method)), Math.max(0, remainingMs - TELL));
     const late = pause(Math.max(0, remainingMs - ANSWER), null, { signal: answered.signal }).then(() => {
       throw lateProblem(method);
     });

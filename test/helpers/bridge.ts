@@ -28,6 +28,8 @@ export async function createTestBridge(options: {
   poolMax?: number;
   /** Where brokers may send their clients; nowhere when not said. */
   isUrlAllowed?: (url: string) => boolean;
+  /** Of the invocation that the bridge is asked in; none ends when not said. */
+  ending?: () => AbortSignal | null;
 }): Promise<TestBridge> {
   const store = options.store ?? (await openSqliteStore({ path: ':memory:' }));
   const maxPayload = options.maxPayload ?? 1024 * 1024;
@@ -43,6 +45,7 @@ export async function createTestBridge(options: {
     leaseTtlMs: options.leaseTtlMs ?? 15_000,
     poolMax: options.poolMax ?? 5_000,
     maxPayload,
+    ending: options.ending ?? (() => null),
     log: SILENT,
   });
   const end = async () => {

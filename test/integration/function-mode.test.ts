@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { functionNodeId } from '../../src/bridge/fleet/node-ids.ts';
+import { Problem } from '../../src/errors/problem.ts';
 import { openRedisStore } from '../../src/store/redis/index.ts';
 import { createTestBridge, message, type TestBridge, valid } from '../helpers/bridge.ts';
 import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
 import { mosquittoPub, mosquittoSub } from '../helpers/mosquitto-clients.ts';
 import { type RedisServer, startRedis } from '../helpers/redis.ts';
+import { startScriptedBroker } from '../helpers/scripted-broker.ts';
 import { until } from '../helpers/until.ts';
 
 const LEASE_TTL_MS = 3_000;
@@ -28,9 +30,13 @@ describe('a function', () => {
   });
   afterEach(() => Promise.all(running.map((bridge) => bridge.end())));
 
-  async function start(mode: 'gateway' | 'function', nodeId = functionNodeId()): Promise<TestBridge> {
+  async function start(
+    mode: 'gateway' | 'function',
+    nodeId = functionNodeId(),
+    more: Partial<Parameters<typeof createTestBridge>[0]> = {},
+  ): Promise<TestBridge> {
     const store = await openRedisStore({ url: redis.url, prefix: `fn-${count}`, nodeId });
-    const bridge = await createTestBridge({ url: broker.url, store, mode, nodeId, leaseTtlMs: LEASE_TTL_MS });
+    const bridge = await createTestBridge({ url: broker.url, store, mode, nodeId, leaseTtlMs: LEASE_TTL_MS, ...more });
     running.push(bridge);
     await bridge.start();
     return bridge;
@@ -182,6 +188,43 @@ describe('a function', () => {
     expect(await bridge.getConnection(id)).toMatchObject({ state: 'online', owner: 'stays' });
     expect(story()).toEqual(['connected']);
     expect(await gateway.getConnection(id)).toMatchObject({ owner: 'stays' });
+  });
+
+  it('uses what is to stay attached while no instance stays, and the next one that does takes it back by itself', async () => {
+    const before = await start('gateway', 'stays');
+    await before.openConnection(document({ hold: 'always', sessionExpiryInterval: 0 }));
+    await before.stop();
+    const bridge = await start('function');
+    expect(await publish(bridge, 'x')).toMatchObject([{ qos: 1 }]);
+    expect(await bridge.getConnection(id)).toMatchObject({ state: 'parked', owner: null });
+    expect(await bridge.keep(KEEP_MS, new AbortController().signal)).toMatchObject({ drained: 0 });
+    await start('gateway', 'next');
+    const isBack = async () => (await bridge.getConnection(id)).owner === 'next';
+    await until(isBack, { what: 'it is attached again', within: 10_000 });
+    expect(await bridge.getConnection(id)).toMatchObject({ state: 'online' });
+  });
+
+  it('whose time is over gives everything back before, and says what is not known', async () => {
+    const silent = await startScriptedBroker();
+    const ending = new AbortController();
+    const bridge = await start('function', functionNodeId(), { url: silent.url, ending: () => ending.signal });
+    const opening = bridge.openConnection(document({ will: { topic: 'fn/will', payload: 'gone' } }));
+    await (await silent.nextConnection()).accept();
+    await opening;
+    const publishing = publish(bridge, 'x');
+    const connection = await silent.nextConnection();
+    await connection.accept({ sessionPresent: true });
+    await connection.next('publish');
+    const over = new Problem('outcome-unknown', { detail: 'the test says so' });
+    ending.abort(over);
+    await expect(publishing).rejects.toBe(over);
+    await connection.next('disconnect');
+    expect(await holder(bridge)).toBeNull();
+    expect(await bridge.getConnection(id)).toMatchObject({ state: 'parked', owner: null });
+    // What runs on in the invocation that is over does nothing.
+    await expect(publish(bridge, 'late')).rejects.toBe(over);
+    expect(silent.connections).toHaveLength(2);
+    await silent.stop();
   });
 
   it('publishes without a Connection of its own, with a key too', async () => {

@@ -190,30 +190,32 @@ export class Parking {
 
   /**
    * In a function, before the answer leaves: gives the lease back. The network connection stays where losing it costs
-   * nothing: no Will, nothing subscribed, and nobody who waits to connect in its place. Else it ends, in order.
+   * nothing: no Will, nothing subscribed, and nobody who waits to connect in its place. Else it ends, in order; with
+   * `hurry`, why there is no time for that, at once, but with DISCONNECT: it is no reason to publish the Will.
    */
-  async letGo(): Promise<void> {
+  async letGo(hurry: Problem | null = null): Promise<void> {
     const { network, session, outbound, wayBack, hasEnded } = this.#options;
+    if (hurry !== null) network.abandon(hurry);
     await network.exclusively(async () => {
       if (session.lease === null || hasEnded()) return;
       // An exchange is over for its caller before the store has forgotten it.
-      await within(FORGETTING_MS, outbound.exchangesForgotten());
-      const staysWarm = network.exists && this.#isCheapToLose && this.#isIdle && !(await this.isAwaited());
-      if (!staysWarm) {
-        await network.end();
-        wayBack.cancel();
+      if (hurry === null) await within(FORGETTING_MS, outbound.exchangesForgotten());
+      if (network.exists && this.#isCheapToLose && this.#isIdle) {
+        await this.#saveAtRest();
+        if (await session.lend(this.nextLookMs)) return;
       }
-      // One whose broker cannot be reached says that.
-      const { state, reason } = session.status;
-      try {
-        if (state !== 'parked' && !this.#isRefused) {
-          await this.#saveParked(state === 'offline' && reason !== null ? reason : PARKED);
-        }
-      } finally {
-        // Were it kept, it would be renewed for as long as the process lives.
-        await (staysWarm ? session.lend(this.nextLookMs) : this.release());
-      }
+      await network.end();
+      wayBack.cancel();
+      // Were the lease kept, it would be renewed for as long as the process lives.
+      await this.#saveAtRest().finally(() => this.release());
     });
+  }
+
+  /** One whose broker cannot be reached says that. */
+  async #saveAtRest(): Promise<void> {
+    const { state, reason } = this.#options.session.status;
+    if (state === 'parked' || this.#isRefused) return;
+    await this.#saveParked(state === 'offline' && reason !== null ? reason : PARKED);
   }
 
   async #attach(signal: AbortSignal): Promise<void> {

@@ -9,6 +9,8 @@ import { SubscriptionTable } from './subscription-table.ts';
 
 /** A function that does not get a lease asks again sooner: until then it stands in line. */
 const IN_LINE_MS = 1_000;
+/** Part of the time until somebody is to look at a Connection by which that may come sooner than need be. */
+const EARLY = 0.1;
 
 export interface SessionDependencies extends Pick<BridgeDependencies, 'mode' | 'store' | 'holder'> {
   clock: LeaseClock;
@@ -23,8 +25,8 @@ export class Session {
   #asked: Asked | null = null;
   /** Of the lease that was given back although the network connection stays. */
   #lent: Epoch | null = null;
-  /** Whether somebody is to look at the Connection some time, as far as this process has said so. */
-  #isScheduled = true;
+  /** When somebody is to look at the Connection, as far as this process has said so; null: never. */
+  #lookAt: number | null = 0;
   #generation = 0;
   #status: SessionStatus = initialStatus(Date.now());
   #table = new SubscriptionTable([]);
@@ -73,7 +75,7 @@ export class Session {
   confirm({ epoch }: Fence, asked: Asked): void {
     if (this.#lease?.epoch !== epoch) return;
     this.#asked = asked;
-    this.#isScheduled = true;
+    this.#lookAt = Date.now() + this.#deps.clock.ttlMs;
   }
 
   /** Reads what the store knows. An owner that was online before is not any more. */
@@ -107,8 +109,7 @@ export class Session {
     this.#lease = lease;
     this.#lent = null;
     if (isTheSame) return null;
-    this.#isScheduled = true;
-    await store.schedule.set([{ key: this.#key, inMs: clock.ttlMs }]);
+    await this.#schedule(clock.ttlMs);
     const record = await this.#requireRecord();
     await this.load();
     return record;
@@ -127,19 +128,40 @@ export class Session {
     const lease = this.#lease;
     this.#lease = null;
     if (lease === null) return;
-    const { leases, schedule } = this.#deps.store;
     // First: whoever has the lease next says it anew.
-    if (nextLookMs !== null) await schedule.set([{ key: this.#key, inMs: nextLookMs }]);
-    else if (this.#isScheduled) await schedule.cancel([this.#key]);
-    this.#isScheduled = nextLookMs !== null;
-    await leases.release(lease);
+    await this.#schedule(nextLookMs);
+    await this.#deps.store.leases.release(lease);
   }
 
-  /** Gives the lease back, and knows it again if nobody has it in between: then the session is as it was. */
-  async lend(nextLookMs: number | null): Promise<void> {
-    const epoch = this.#lease?.epoch ?? null;
-    await this.release(nextLookMs);
-    this.#lent = epoch;
+  /**
+   * Gives the lease back, and knows it again if nobody has it in between: then the session is as it was. Where somebody
+   * stands in line, it answers false, and the lease is still ours.
+   */
+  async lend(nextLookMs: number | null): Promise<boolean> {
+    const lease = this.#lease;
+    if (lease === null) return true;
+    // Of a lease that nobody else had, what was said before holds still: a look that comes a little early does no harm.
+    if (!this.#isScheduledWithin(nextLookMs)) await this.#schedule(nextLookMs);
+    this.#lease = null;
+    const isGivenBack = await this.#deps.store.leases.releaseUnlessAwaited(lease);
+    if (isGivenBack) this.#lent = lease.epoch;
+    else this.#lease = lease;
+    return isGivenBack;
+  }
+
+  /** Says when somebody is to look at the Connection, in milliseconds; null: never. */
+  async #schedule(inMs: number | null): Promise<void> {
+    const { schedule } = this.#deps.store;
+    const lookAt = inMs === null ? null : Date.now() + inMs;
+    if (inMs !== null) await schedule.set([{ key: this.#key, inMs }]);
+    else if (this.#lookAt !== null) await schedule.cancel([this.#key]);
+    this.#lookAt = lookAt;
+  }
+
+  #isScheduledWithin(inMs: number | null): boolean {
+    if (inMs === null || this.#lookAt === null) return inMs === this.#lookAt;
+    const left = this.#lookAt - Date.now();
+    return left <= inMs && left >= inMs * (1 - EARLY);
   }
 
   /** Whether another function stands in line for the lease. */

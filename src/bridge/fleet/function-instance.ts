@@ -11,7 +11,7 @@ import { type Routed, Router } from './router.ts';
 const TIMES = { longestPauseMs: 60 };
 
 export interface FunctionInstanceOptions {
-  dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'log'>;
+  dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'ending' | 'log'>;
   /** What this process does by itself. */
   local: Routed;
   pool: Pool;
@@ -27,9 +27,9 @@ export class FunctionInstance {
   readonly routed: Router;
 
   constructor({ dependencies, local, pool }: FunctionInstanceOptions) {
-    const { store, holder, frameBox: box, log } = dependencies;
+    const { store, holder, frameBox: box, ending, log } = dependencies;
     const gateways = new Gateways(store.members);
-    const onDemand = new OnDemand({ local, pool, log, hasGateway: () => gateways.exist() });
+    const onDemand = new OnDemand({ local, pool, ending, log, hasGateway: () => gateways.exist() });
     this.#pool = pool;
     this.#courier = new Courier({
       bus: store.bus,

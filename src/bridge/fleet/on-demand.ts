@@ -5,7 +5,7 @@ import type { Bridge } from '../facade.ts';
 import { notOwner } from '../link/link-problems.ts';
 import type { Pool } from '../pool.ts';
 import { Stopwatch } from '../stopwatch.ts';
-import { LATE, within } from '../waiting.ts';
+import { LATE, unlessAborted, within } from '../waiting.ts';
 import type { Routed } from './router.ts';
 
 export interface OnDemandOptions {
@@ -13,6 +13,8 @@ export interface OnDemandOptions {
   pool: Pick<Pool, 'byId' | 'all'>;
   /** Whether an instance lives that keeps Connections attached. */
   hasGateway: () => Promise<boolean>;
+  /** See `BridgeDependencies.ending`. */
+  ending: () => AbortSignal | null;
   log: Log;
 }
 
@@ -80,13 +82,16 @@ export class OnDemand implements Routed {
   async #during<Result>(id: string | null, task: (local: Routed) => Promise<Result>): Promise<Result> {
     const { local, pool } = this.#options;
     const turn = await this.#takeTurn(id);
+    // Also of an invocation that is over, whose code goes on where the process is thawed for the next.
+    const ending = this.#options.ending();
     try {
+      ending?.throwIfAborted();
       if (id !== null) await pool.byId(id)?.parking.awaken();
-      return await task(local);
+      return await (ending === null ? task(local) : unlessAborted(ending, task(local)));
     } finally {
       turn.users -= 1;
       if (turn.users === 0) {
-        await this.#letGo(id);
+        await this.#letGo(id, ending?.aborted ? (ending.reason as Problem) : null);
         this.#turns.delete(id);
         turn.ended.resolve();
       }
@@ -114,13 +119,16 @@ export class OnDemand implements Routed {
     return connection !== undefined && (await connection.parking.isAwaited());
   }
 
-  /** What cannot be given back ends by itself: the lease with its time, the session as the broker sees it. */
-  async #letGo(id: string | null): Promise<void> {
+  /**
+   * What cannot be given back ends by itself: the lease with its time, the session as the broker sees it. `hurry`: why
+   * there is no time to wait for what is under way.
+   */
+  async #letGo(id: string | null, hurry: Problem | null = null): Promise<void> {
     const { pool, log } = this.#options;
     const used = pool.all().filter((connection) => (id === null ? connection.isPublisher : connection.id === id));
     const letGo = (connection: Connection) =>
       connection.parking
-        .letGo()
+        .letGo(hurry)
         .catch((err) => log.warn({ err, key: connection.key }, 'a Connection could not be given back'));
     await Promise.all(used.map(letGo));
   }

@@ -14,6 +14,9 @@ import { CODES } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asArray, asText, asTextOrNull } from './replies.ts';
 
+/** What a release answers when somebody stands in line. */
+const STAYS = 1;
+
 /**
  * Leases by the clock of Redis: a key that expires. The process that holds one is a part of its epoch, and not of what
  * the release before reads and compares: so each of the two takes the other's lease for that of an instance.
@@ -50,8 +53,17 @@ export class RedisLeases implements Leases {
     return { renewed: keysWith(CODES.done), lost: keysWith(CODES.staleEpoch) };
   }
 
-  async release({ key, epoch }: Fence): Promise<void> {
-    await this.#client.run('lease-release', [this.#keys.of(key, 'lease')], [epoch]);
+  async release(lease: Fence): Promise<void> {
+    await this.#release(lease, 'always');
+  }
+
+  async releaseUnlessAwaited(lease: Fence): Promise<boolean> {
+    return (await this.#release(lease, 'unless-awaited')) !== STAYS;
+  }
+
+  #release({ key, epoch }: Fence, when: 'always' | 'unless-awaited'): Promise<unknown> {
+    const names = (['lease', 'waiting'] as const).map((part) => this.#keys.of(key, part));
+    return this.#client.run('lease-release', names, [epoch, when]);
   }
 
   async holder(key: Key): Promise<string | null> {

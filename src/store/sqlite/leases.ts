@@ -55,6 +55,11 @@ export class MemoryLeases implements Leases {
     if (grant !== null) this.#grants.set(lease.key, { ...grant, expiresAt: 0 });
   }
 
+  async releaseUnlessAwaited(lease: Fence): Promise<boolean> {
+    await this.release(lease);
+    return true;
+  }
+
   async holder(key: Key): Promise<string | null> {
     const latest = this.#grants.get(key);
     return latest !== undefined && this.#isHeld(latest) ? latest.holder.nodeId : null;

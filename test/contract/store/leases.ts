@@ -24,6 +24,21 @@ export function describeLeases(context: StoreContext): void {
       expect(await store.leases.acquire(key, holderOf('node-a'), LONG, LONG)).toEqual(first);
     });
 
+    it('are given back unless somebody stands in line: then they stay, until they are given back to whoever waits', async () => {
+      const { store, other } = context;
+      const lease = await own(store);
+      expect(await store.leases.releaseUnlessAwaited(lease)).toBe(true);
+      expect(await store.leases.holder(lease.key)).toBeNull();
+
+      const again = await own(store, lease.key);
+      await other.leases.acquire(lease.key, holderOf('node-b'), LONG, LONG);
+      const isAwaited = await store.leases.isAwaited(lease.key);
+      expect(await store.leases.releaseUnlessAwaited(again)).toBe(!isAwaited);
+      expect(await store.leases.holder(lease.key)).toBe(isAwaited ? again.holder.nodeId : null);
+      await store.leases.release(again);
+      expect(await other.leases.acquire(lease.key, holderOf('node-b'), LONG, LONG)).toMatchObject({ key: lease.key });
+    });
+
     it('have one winner when many ask at the same time', async () => {
       const key = newKey();
       const answers = await Promise.all(
