@@ -137,6 +137,8 @@ export interface Members {
   list(): Promise<Member[]>;
   /** Forgets it at once, unless another process of that `nodeId` has announced itself since. Idempotent. */
   leave(member: Pick<Member, 'nodeId' | 'process'>): Promise<void>;
+  /** Milliseconds since the epoch by the store's clock, the same for all instances. */
+  time(): Promise<number>;
 }
 
 /** Somebody who listens to the bus. */

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { Problem } from '../../errors/problem.ts';
 import { GroupWorker } from '../delivery/group-worker.ts';
 import type { Log } from '../dependencies.ts';
-import { problemOf } from '../link/link-problems.ts';
-import type { Bus, Holder, Listening } from '../ports.ts';
+import { notOwner, problemOf } from '../link/link-problems.ts';
+import type { Bus, Holder, Listening, Members } from '../ports.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { LATE, within } from '../waiting.ts';
 import { decode, encode } from './codec.ts';
 import type { FrameBox } from './frame-box.ts';
+import { StoreClock } from './store-clock.ts';
 
 /** In one frame: whatever came while the one before was being sent. */
 const MAX_GROUP = { items: 512, bytes: 4 * 1024 * 1024 };
@@ -24,6 +25,8 @@ const STOP_WITHIN_MS = 2_000;
 
 interface Call {
   readonly id: string;
+  /** Milliseconds by the store's clock: until then its caller waits. */
+  readonly until: number;
   readonly method: string;
   readonly args: readonly unknown[];
 }
@@ -64,6 +67,7 @@ export class Unanswered extends Error {
 
 export interface CourierOptions {
   bus: Bus;
+  members: Pick<Members, 'time'>;
   holder: Holder;
   box: FrameBox;
   /** Does what another instance asks for. Rejects with a `Problem`. */
@@ -79,6 +83,7 @@ export interface CourierOptions {
  */
 export class Courier {
   readonly #options: CourierOptions;
+  readonly #clock: StoreClock;
   readonly #lines = new Map<string, Line>();
   readonly #pending = new Map<string, Pending>();
   /** In the ids of calls: an answer to the process before is none to this one. */
@@ -94,17 +99,25 @@ export class Courier {
 
   constructor(options: CourierOptions) {
     this.#options = options;
+    this.#clock = new StoreClock(options.members);
   }
 
   /** From now on this instance is reached. */
   async start(): Promise<void> {
     const { bus, holder } = this.#options;
-    this.#listening = await bus.listen(holder.nodeId, (frame) => this.#receive(frame));
+    const listening = bus.listen(holder.nodeId, (frame) => this.#receive(frame));
+    [this.#listening] = await Promise.all([listening, this.#clock.set()]);
+  }
+
+  /** To be done now and then: clocks drift, and can be set. */
+  async keepTime(): Promise<void> {
+    await this.#clock.set().catch((err) => this.#options.log.warn({ err }, 'the store was not asked for the time'));
   }
 
   /** Makes sure that answers will arrive. */
   async #prove(): Promise<void> {
     const { bus, holder } = this.#options;
+    await this.keepTime();
     const heard = new Promise<void>((resolve) => this.#awaiting.add(resolve));
     const reached = await bus.send(holder.nodeId, NOTHING);
     if (reached && (await within(ECHO_WITHIN_MS, heard)) !== LATE) return;
@@ -138,7 +151,7 @@ export class Courier {
       const late = () => this.#settle(id, ({ reject: fail }) => fail(new Unanswered(`${to} did not answer in time`)));
       const deadline = setTimeout(late, withinMs);
       this.#pending.set(id, { to, bytes, resolve, reject, deadline });
-      this.#send(line, { id, method, args }, bytes);
+      this.#send(line, { id, until: this.#clock.now + withinMs, method, args }, bytes);
     });
   }
 
@@ -230,9 +243,12 @@ export class Courier {
     }
   }
 
-  async #serve(from: string, { id, method, args }: Call): Promise<void> {
-    const answer: Answer = await this.#options
-      .serve(method, args)
+  /** What comes too late was held up on its way: its caller was told that there was no answer, and went on. */
+  async #serve(from: string, { id, until, method, args }: Call): Promise<void> {
+    const isLate = this.#clock.now > until;
+    // Unless it is our clock that was set.
+    if (isLate) void this.keepTime();
+    const answer: Answer = await (isLate ? Promise.reject(notOwner()) : this.#options.serve(method, args))
       .then((value) => ({ id, value }))
       .catch((error) => ({ id, problem: problemOf(error) }));
     this.#send(this.#lineTo(from), answer, sizeOf(answer.value));

@@ -33,6 +33,7 @@ export class FunctionInstance {
     this.#pool = pool;
     this.#courier = new Courier({
       bus: store.bus,
+      members: store.members,
       holder,
       box,
       log,

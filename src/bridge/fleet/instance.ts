@@ -40,6 +40,7 @@ export class Instance {
     this.#options = options;
     this.#courier = new Courier({
       bus: store.bus,
+      members: store.members,
       holder,
       box,
       log,
@@ -106,6 +107,7 @@ export class Instance {
   }
 
   #onNews(): void {
+    void this.#courier.keepTime();
     for (const nodeId of this.#courier.waitsFor) if (this.#fleet.hasEnded(nodeId)) this.#courier.giveUpOn(nodeId);
     this.#handOver.some().catch((err) => this.#options.dependencies.log.warn({ err }, 'handing over failed'));
   }

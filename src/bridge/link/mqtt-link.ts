@@ -140,7 +140,7 @@ export class MqttLink {
 
   /** Whether something may be sent: a connection that has been silent for too long is not alive, whatever its socket says. */
   get alive(): boolean {
-    return !this.#closed && !this.#ending && !this.#splitter.destroyed && this.#keepAlive?.isSilent !== true;
+    return this.#isOpen && this.#keepAlive?.isSilent !== true;
   }
 
   /** Why it ended; meaningful once it is not alive. */
@@ -219,7 +219,8 @@ export class MqttLink {
 
   /** Sends DISCONNECT and ends the connection; by force when the peer does not close in time. */
   disconnect(packet: { reasonCode?: number; sessionExpiryInterval?: number } = {}): Promise<void> {
-    if (!this.alive) return Promise.resolve();
+    // Into silence too: a broker that is there after all, because only a clock was set, is not to publish the Will.
+    if (!this.#isOpen) return Promise.resolve();
     this.#ending = true;
     this.#end ??= { kind: 'ours', detail: 'The bridge disconnected' };
     const { reasonCode = 0, sessionExpiryInterval } = packet;
@@ -236,6 +237,10 @@ export class MqttLink {
     this.#fail({ kind: 'ours', detail });
   }
 
+  get #isOpen(): boolean {
+    return !this.#closed && !this.#ending && !this.#splitter.destroyed;
+  }
+
   get #standing(): Standing {
     return this.#handlers.standing?.() ?? 'sure';
   }
@@ -247,7 +252,10 @@ export class MqttLink {
       seconds: connack.properties?.serverKeepAlive ?? this.#options.keepAlive,
       ping: () => this.#splitter.writePackets(PINGREQ),
       isReading: () => this.#splitter.isReading,
-      onSilence: () => this.#fail({ kind: 'silent', detail: 'The broker was silent for 1.5 times the Keep Alive' }),
+      onSilence: () => {
+        this.#end ??= { kind: 'silent', detail: 'The broker was silent for 1.5 times the Keep Alive' };
+        void this.disconnect();
+      },
     });
   }
 

@@ -1,7 +1,7 @@
 import type { Member, Members } from '../../bridge/ports.ts';
 import type { Argument, Runner } from './client.ts';
 import type { Keys } from './keys.ts';
-import { asRows, asText } from './replies.ts';
+import { asNumber, asRows, asText } from './replies.ts';
 
 /** The instances that live, by the clock of Redis, in one hash: there are few, and all are asked for at once. */
 export class RedisMembers implements Members {
@@ -23,6 +23,10 @@ export class RedisMembers implements Members {
 
   async leave({ nodeId, process }: Pick<Member, 'nodeId' | 'process'>): Promise<void> {
     await this.#client.run('member-leave', [this.#keys.members()], [nodeId, process]);
+  }
+
+  async time(): Promise<number> {
+    return asNumber(await this.#client.run('time', [this.#keys.members()], []));
   }
 
   async #living(announcement: Argument[]): Promise<Member[]> {

@@ -36,6 +36,7 @@ export const SCRIPT_NAMES = [
   'session-begin',
   'session-save',
   'stats',
+  'time',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];

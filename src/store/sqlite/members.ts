@@ -28,6 +28,10 @@ export class MemoryMembers implements Members {
     if (this.#announcements.get(nodeId)?.member.process === process) this.#announcements.delete(nodeId);
   }
 
+  async time(): Promise<number> {
+    return this.#now();
+  }
+
   #living(): Member[] {
     const time = this.#now();
     for (const [nodeId, { livesUntil }] of this.#announcements) {

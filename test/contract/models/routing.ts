@@ -43,6 +43,7 @@ class Node {
     const local = { publish: (_id: string, [request]) => this.#work(request?.message.topic ?? '') } as Bridge;
     this.#courier = new Courier({
       bus: store.bus,
+      members: store.members,
       box: createFrameBox([KEY]),
       holder,
       log: SILENT,

@@ -15,6 +15,14 @@ export function describeMembers(context: StoreContext): void {
       expect(await entriesOf(other, one)).toEqual([busier]);
     });
 
+    it('are told the same time, which goes on', async () => {
+      const { store, other } = context;
+      const [first, second] = [await store.members.time(), await other.members.time()];
+      expect(Number.isSafeInteger(first)).toBe(true);
+      expect(second).toBeGreaterThanOrEqual(first);
+      await context.elapse(100, async () => (await store.members.time()) >= first + 100);
+    });
+
     it('have any name, and the process that announced itself last', async () => {
       const { store, other } = context;
       for (const nodeId of [unique('two words'), unique('1 2 3'), unique('é✓'), unique('{"a":')]) {

@@ -44,7 +44,9 @@ describe('calls from one instance to another', () => {
     bus = wire.bus,
   ): Promise<Courier> {
     const log = { debug() {}, info() {}, warn() {}, error() {} };
-    const courier = new Courier({ bus, holder: { nodeId, process: nodeId }, box: createFrameBox([KEY]), serve, log });
+    const holder = { nodeId, process: nodeId };
+    const members = { time: async () => Date.now() };
+    const courier = new Courier({ bus, members, holder, box: createFrameBox([KEY]), serve, log });
     couriers.push(courier);
     await courier.start();
     return courier;
@@ -85,6 +87,23 @@ describe('calls from one instance to another', () => {
     gate.resolve();
     await until(() => wire.frames.includes('a'), { what: 'the late answer' });
     expect(a.waitsFor.size).toBe(0);
+  });
+
+  it('that were held up on their way until nobody waits for an answer are not done', async () => {
+    const held: (() => void)[] = [];
+    const slow: Bus = {
+      ...wire.bus,
+      send: (nodeId, frame) => new Promise((resolve) => held.push(() => resolve(wire.bus.send(nodeId, frame)))),
+    };
+    const a = await instance('a', undefined, slow);
+    const done: unknown[] = [];
+    await instance('b', async (_method, args) => done.push(...args));
+    await expect(a.call('b', 'do', ['late'], SOON)).rejects.toThrow(Unanswered);
+    const inTime = a.call('b', 'do', ['in time'], LONG);
+    // One after the other, as they were sent.
+    await until(() => held.shift()?.() === undefined && done.length > 0, { what: 'the second' });
+    await inTime;
+    expect(done).toEqual(['in time']);
   });
 
   it('end when the other has died', async () => {

@@ -17,6 +17,7 @@ describe('a Connection that has lost its owner', () => {
       announce: (self) => Promise.resolve([...list, self]),
       leave: () => Promise.resolve(),
       list: () => Promise.resolve(list),
+      time: () => Promise.resolve(0),
     };
     const fleet = new Fleet({
       members,
