@@ -122,8 +122,9 @@ export class InFlight {
       this.#flights.remove(packetId);
       if (caller === null || caller.answered) continue;
       if (answer !== null) tell(flight, answer);
-      else if (qos === 2 && sent) caller.reject(outcomeUnknown('The lease ended while the exchange was under way'));
-      else if (caller.isTheStores) caller.reject(notOwner());
+      else if (caller.isTheStores && !(qos === 2 && sent)) caller.reject(notOwner());
+      // Recorded, so another owner may have sent it, even if it was not sent here.
+      else if (qos === 2) caller.reject(outcomeUnknown('The lease ended while the exchange was under way'));
       else again.push(caller);
     }
     return again;

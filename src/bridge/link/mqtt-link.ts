@@ -38,6 +38,8 @@ const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
 
 /** How long a graceful end may take before the socket is destroyed. */
 const DISCONNECT_DEADLINE_MS = 1_000;
+/** The same, for one that has been silent for too long. */
+const SILENT_DEADLINE_MS = 50;
 
 /** One network connection to a broker, from CONNECT to its end. */
 export class MqttLink {
@@ -221,7 +223,6 @@ export class MqttLink {
   disconnect(packet: { reasonCode?: number; sessionExpiryInterval?: number } = {}): Promise<void> {
     // Into silence too: a broker that is there after all, because only a clock was set, is not to publish the Will.
     if (!this.#isOpen) return Promise.resolve();
-    this.#ending = true;
     this.#end ??= { kind: 'ours', detail: 'The bridge disconnected' };
     const { reasonCode = 0, sessionExpiryInterval } = packet;
     const properties = sessionExpiryInterval === undefined ? undefined : { sessionExpiryInterval };
@@ -246,6 +247,7 @@ export class MqttLink {
   }
 
   #established(connack: IConnackPacket): void {
+    const { protocolLevel } = this.#options;
     this.#connack = connack;
     this.#keepAlive = new KeepAlive({
       // Server Keep Alive wins. [MQTT-3.1.2-21]
@@ -254,7 +256,7 @@ export class MqttLink {
       isReading: () => this.#splitter.isReading,
       onSilence: () => {
         this.#end ??= { kind: 'silent', detail: 'The broker was silent for 1.5 times the Keep Alive' };
-        void this.disconnect();
+        if (this.#isOpen) this.#endWith(encodeDisconnect(protocolLevel, 0), SILENT_DEADLINE_MS);
       },
     });
   }
@@ -284,8 +286,9 @@ export class MqttLink {
   }
 
   /** Writes a last packet, and closes by force when the peer does not in time. */
-  #endWith(bytes: Uint8Array): void {
-    const deadline = setTimeout(() => this.#splitter.destroy(), DISCONNECT_DEADLINE_MS);
+  #endWith(bytes: Uint8Array, withinMs = DISCONNECT_DEADLINE_MS): void {
+    this.#ending = true;
+    const deadline = setTimeout(() => this.#splitter.destroy(), withinMs);
     this.#splitter.once('close', () => clearTimeout(deadline));
     this.#splitter.endWith(bytes);
   }
