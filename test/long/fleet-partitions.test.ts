@@ -17,6 +17,7 @@ import {
   type View,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
+import { startSubscriber } from '../helpers/kill-subscriber.ts';
 import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
 import { printTimes } from '../helpers/measured.ts';
 import { until } from '../helpers/until.ts';
@@ -25,6 +26,8 @@ import { until } from '../helpers/until.ts';
 const CONNECTIONS = 8;
 /** Messages that go each way before something breaks, and after. */
 const ENOUGH = 50;
+/** Milliseconds that a call of a publish waits for an answer: its timeout of 1 s, and 3 s. */
+const CALL_MS = 4_500;
 /** Milliseconds that a Connection may wait by then before it tries again: each failure doubled its pause. */
 const BACKED_OFF = 30_000;
 
@@ -81,6 +84,32 @@ describe('an instance that is cut off while messages flow in both directions', (
     },
     60_000,
   );
+
+  it('from Redis, with a call to the owner on its way: that is not done when it arrives, long after its caller went on', async () => {
+    const { owner, path } = await begin('late');
+    const [other = owner] = scene.fleet.others(owner);
+    const judge = await startSubscriber(scene.broker.port, 'judge-of-late', 'late/elsewhere');
+    const publish = (at: Instance, payload: string) => {
+      const json = { topic: 'late/elsewhere', payload, qos: 2, timeout: 1 };
+      return at.request('POST', `${path}/publish`, { json });
+    };
+    const { redis } = scene.wiresOf(other);
+    // From here on it knows the owner.
+    expect((await publish(other, 'before')).status).toBe(200);
+    redis.stall();
+    const stalledAt = performance.now();
+    expect(await publish(other, 'late')).toMatchObject({ status: 504, json: { type: '/problems/outcome-unknown' } });
+    expect((await publish(owner, 'meanwhile')).status).toBe(200);
+    await until(() => performance.now() - stalledAt > CALL_MS, { what: 'nobody waits for it', within: 2 * CALL_MS });
+    redis.mend();
+    await until(async () => (await other.request('GET', '/readyz')).status === 200, { what: 'it is ready again' });
+    await until(async () => (await publish(other, 'after')).status === 200, { what: 'it calls again' });
+    expect([...new Set(judge.received.map(({ payload }) => payload))]).toEqual(['before', 'meanwhile', 'after']);
+    await judge.stop();
+    await traffic.flows(ENOUGH);
+    await expectFaultless(traffic);
+    await untilAllOnline(scene.fleet);
+  }, 60_000);
 
   it('from the broker: it stays the owner, says so, and comes back', async () => {
     const { fleet, log } = scene;

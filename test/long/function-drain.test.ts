@@ -12,6 +12,7 @@ import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
 import { type PacketTap, type SentPacket, startPacketTap } from '../helpers/packet-tap.ts';
 import { startScriptedBroker } from '../helpers/scripted-broker.ts';
 import { until } from '../helpers/until.ts';
+import { startWire } from '../helpers/wire.ts';
 
 const MESSAGES = 40;
 /** Milliseconds: a drain goes on as soon as the lease of the one that was killed has ended. */
@@ -43,10 +44,10 @@ describe('a drain in a function', () => {
     await Promise.all([broker?.stop(), store?.stop()]);
   });
 
-  const start = (url: string) =>
-    startBridgeProcess({
-      env: { ...store.env, MQTT_URL: url, BRIDGE_MODE: 'function', LEASE_TTL_MS: String(LEASE_TTL_MS) },
-    });
+  const start = (url: string, storeUrl = store.env.STORE_URL) => {
+    const env = { ...store.env, STORE_URL: storeUrl, MQTT_URL: url, BRIDGE_MODE: 'function' };
+    return startBridgeProcess({ env: { ...env, LEASE_TTL_MS: String(LEASE_TTL_MS) } });
+  };
   const read = (at: BridgeProcess, id: string) => at.request<Page>('GET', `${pathOf(id)}/messages?limit=1000`);
 
   /** A parked session for which the broker keeps messages at QoS 1 and 2. */
@@ -76,21 +77,66 @@ describe('a drain in a function', () => {
         };
       });
       await Promise.all([read(doomed, id).catch(() => null), killed]);
-      const killedAt = performance.now();
-      const page = await until(
-        async () => {
-          const { json } = await read(next, id);
-          return json.complete === true ? json : null;
-        },
-        { what: 'a complete drain', within: DRAINED_WITHIN },
-      );
-      print(`killed at ${cmd.toUpperCase()}: drained ${Math.round(performance.now() - killedAt)} ms later`);
-      expect([...new Set(at(1, page))]).toEqual(payloads);
-      expect(at(2, page)).toEqual(payloads);
-      await doomed.restart();
+      await expectAllAtNext(id, cmd.toUpperCase());
     },
     30_000,
   );
+
+  it('that is killed before it has seen CONNACK: the next one has everything, at QoS 2 once', async () => {
+    const id = 'killed-connack';
+    const [doomed, next] = functions as [BridgeProcess, BridgeProcess];
+    await prepare(next, id);
+    const connects = () => log.of(id, 'connected').length;
+    const before = connects();
+    onPacket = (one) => {
+      if (one.clientId === id && one.cmd === 'connect') doomed.signal('SIGSTOP');
+    };
+    const reading = read(doomed, id).catch(() => null);
+    await until(() => connects() > before, { what: 'the broker has accepted it' });
+    await Promise.all([reading, doomed.kill()]);
+    await expectAllAtNext(id, 'CONNACK');
+  }, 30_000);
+
+  it('that is killed when all is stored and nothing acknowledged: the next one has everything, at QoS 2 once', async () => {
+    const id = 'killed-stored';
+    const [, next] = functions as [BridgeProcess, BridgeProcess];
+    await prepare(next, id);
+    const wire = await startWire(store.env.STORE_URL ?? '', {
+      // The answer to what stores them never comes.
+      onSent: (bytes) => {
+        if (bytes.includes(`${id}/2`)) wire.stall();
+      },
+    });
+    const doomed = await start(tap.url, wire.url);
+    const sent: string[] = [];
+    onPacket = (one) => {
+      if (one.clientId === id) sent.push(one.cmd);
+    };
+    const reading = read(doomed, id).catch(() => null);
+    const depth = async () =>
+      (await next.request<{ queue: { depth: number } }>('GET', pathOf(id))).json.queue.depth > 0;
+    await until(depth, { what: 'something is stored' });
+    await Promise.all([reading, doomed.kill()]);
+    expect(sent.filter((cmd) => cmd.startsWith('pub'))).toEqual([]);
+    await wire.stop();
+    await expectAllAtNext(id, 'stored');
+  }, 30_000);
+
+  async function expectAllAtNext(id: string, step: string): Promise<void> {
+    const [doomed, next] = functions as [BridgeProcess, BridgeProcess];
+    const killedAt = performance.now();
+    const page = await until(
+      async () => {
+        const { json } = await read(next, id);
+        return json.complete === true ? json : null;
+      },
+      { what: 'a complete drain', within: DRAINED_WITHIN },
+    );
+    print(`killed at ${step}: drained ${Math.round(performance.now() - killedAt)} ms later`);
+    expect([...new Set(at(1, page))]).toEqual(payloads);
+    expect(at(2, page)).toEqual(payloads);
+    await doomed.restart();
+  }
 
   it('is shared by those who read in several processes at the same time, or they wait for it', async () => {
     await prepare(functions[0] as BridgeProcess, 'readers');
