@@ -12,7 +12,7 @@ import { greeting } from './greeting.ts';
 const EXIT_CONFIG = 78;
 const EXIT_FAILURE = 1;
 /** Milliseconds after a signal: when requests under way are cut off, and when the process ends whatever happens. */
-const REQUESTS_DEADLINE = 5_000;
+const REQUESTS_DEADLINE = 4_000;
 const EXIT_DEADLINE = 9_500;
 /** And how long it still takes requests, so that load balancers and callers notice that it leaves. */
 const LEAVING_MS = 300;

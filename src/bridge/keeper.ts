@@ -9,11 +9,10 @@ import { type ConnectionRecord, type Key, StoreUnavailable } from './ports.ts';
 import type { Removals } from './removals.ts';
 import { Stopwatch } from './stopwatch.ts';
 
-const PAGE = 500;
 const INTERVAL_MS = 250;
 /** Connections that are looked at by one instance at the same time: whoever has died, all survivors take their share. */
 const AT_ONCE = 100;
-/** What was found owned is looked at again after that part of a lease: its owner may have died before it could say when. */
+/** What another instance owns is looked at again after that part of a lease: its owner may have died before it could say when. */
 const LOOKED_AT_AGAIN = 1 / 3;
 /** How long the others leave a Connection alone that one has taken to look at: until it has the lease, or has died. */
 const HOLD_MS = 5_000;
@@ -115,14 +114,12 @@ export class Keeper {
 
   /** Looks at what the process owned that had this one's name, without waiting for its leases to end. */
   async succeed(): Promise<void> {
-    const { connections, leases } = this.#deps.store;
-    for (let after: string | null = null; !this.#stopping.signal.aborted; ) {
-      const page: ConnectionRecord[] = await connections.list(after, PAGE);
-      const owners = await Promise.all(page.map(({ key }) => leases.holder(key)));
-      const ours = page.filter((_, place) => owners[place] === this.#deps.holder.nodeId);
-      for (const { key } of ours) void this.#look(key);
-      after = page.at(-1)?.id ?? null;
-      if (page.length < PAGE) return;
+    const { store, holder, leaseTtlMs } = this.#deps;
+    // Whoever owns one has said, as it renewed the lease, that it is due when that ends.
+    for await (const keys of store.schedule.upcoming(leaseTtlMs)) {
+      if (this.#stopping.signal.aborted) return;
+      const owners = await Promise.all(keys.map((key) => store.leases.holder(key)));
+      for (const [place, key] of keys.entries()) if (owners[place] === holder.nodeId) void this.#look(key);
     }
   }
 
@@ -185,7 +182,8 @@ export class Keeper {
     const { store, leaseTtlMs } = this.#deps;
     const record = await store.connections.byKey(key);
     if (record === null) await store.schedule.cancel([key]);
-    else if (await this.#isOwned(key)) await store.schedule.set([{ key, inMs: leaseTtlMs * LOOKED_AT_AGAIN }]);
+    else if (this.#pool.get(key)?.lease) await store.schedule.set([{ key, inMs: leaseTtlMs }]);
+    else if (await this.#isOwnedElsewhere(key)) await store.schedule.set([{ key, inMs: leaseTtlMs * LOOKED_AT_AGAIN }]);
     else if (record.provisional) await this.#clearAway(record);
     else if (record.deleting) await this.#goOnDeleting(record);
     else return this.#own(record, passOn);
@@ -217,9 +215,8 @@ export class Keeper {
     else this.#removals.add(record);
   }
 
-  /** By this process, or by another instance: then it says when it is due, each time that it renews the lease. */
-  async #isOwned(key: Key): Promise<boolean> {
-    if (this.#pool.get(key)?.lease) return true;
+  /** Then its owner says when it is due, each time that it renews the lease. */
+  async #isOwnedElsewhere(key: Key): Promise<boolean> {
     const owner = await this.#deps.store.leases.holder(key);
     return owner !== null && owner !== this.#deps.holder.nodeId;
   }

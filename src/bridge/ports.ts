@@ -166,6 +166,8 @@ export interface Schedule {
    * `set` or `cancel` says otherwise: whoever took them may die. No two callers get the same one meanwhile.
    */
   take(limit: number, holdMs: number): Promise<Key[]>;
+  /** Keys that are due within that time, a part of them at a time, in any order. */
+  upcoming(withinMs: number): AsyncIterable<readonly Key[]>;
 }
 
 /** What the owner knows of the MQTT session, written by the owner only. JSON; unknown members are preserved. */

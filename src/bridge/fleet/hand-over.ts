@@ -13,7 +13,7 @@ export const LOOK = 'look';
 const LOOK_WITHIN_MS = 5_000;
 /** Connections that a stopping instance has on their way to others at the same time, for as long as it is given time. */
 const LEAVING_AT_ONCE = 100;
-const LEAVING_MS = 3_000;
+const LEAVING_MS = 4_000;
 /** Connections that move to another instance after each announcement at most: a part of all, and so many. */
 const MOVED_AT_ONCE = { part: 0.01, connections: 5 };
 

@@ -64,6 +64,13 @@ export class RedisSchedule implements Schedule {
     return taken.sort((a, b) => b.dueForMs - a.dueForMs).map(({ key }) => key);
   }
 
+  async *upcoming(withinMs: number): AsyncGenerator<Key[]> {
+    for (const shard of this.#keys.schedules()) {
+      const reply = await this.#client.run('schedule-upcoming', [shard], [withinMs]);
+      yield asRows(reply, 1).map(([key]) => asText(key) as Key);
+    }
+  }
+
   /** Makes those due that have no entry; answers how many. */
   async restore(keys: readonly Key[]): Promise<number> {
     const added = await this.#runInShards(

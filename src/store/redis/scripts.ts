@@ -33,6 +33,7 @@ export const SCRIPT_NAMES = [
   'schedule-restore',
   'schedule-set',
   'schedule-take',
+  'schedule-upcoming',
   'session-begin',
   'session-save',
   'stats',

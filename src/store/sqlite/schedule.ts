@@ -12,6 +12,7 @@ export class TemporarySchedule implements Schedule {
   readonly #set: StatementSync;
   readonly #cancel: StatementSync;
   readonly #due: StatementSync;
+  readonly #upcoming: StatementSync;
 
   constructor(database: DatabaseSync, transactions: Transactions, now: () => number) {
     this.#transactions = transactions;
@@ -23,6 +24,7 @@ export class TemporarySchedule implements Schedule {
     database.prepare('INSERT INTO schedule SELECT key, ? FROM connections').run(now());
     this.#set = database.prepare('INSERT OR REPLACE INTO schedule VALUES (?, ?)');
     this.#cancel = database.prepare('DELETE FROM schedule WHERE key = ?');
+    this.#upcoming = database.prepare('SELECT key FROM schedule WHERE due_at <= ?');
     this.#due = database.prepare('SELECT key FROM schedule WHERE due_at <= ? ORDER BY due_at LIMIT ?');
   }
 
@@ -46,5 +48,9 @@ export class TemporarySchedule implements Schedule {
       for (const key of keys) this.#set.run(key, time + holdMs);
       return keys;
     });
+  }
+
+  async *upcoming(withinMs: number): AsyncGenerator<Key[]> {
+    yield this.#upcoming.all(this.#now() + withinMs).map(({ key }) => String(key) as Key);
   }
 }

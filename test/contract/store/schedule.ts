@@ -30,6 +30,20 @@ export function describeSchedule(context: StoreContext): void {
       await context.elapse(SHORT, async () => (await takeAll(other, [key])).length === 1);
     });
 
+    it('tells what will be due by a time, and leaves it as it is', async () => {
+      const { store, other } = context;
+      const [due, soon, later] = [await recorded(store), await recorded(store), await recorded(store)];
+      await store.schedule.set([
+        { key: due, inMs: -100 },
+        { key: soon, inMs: LONG },
+        { key: later, inMs: 3 * LONG },
+      ]);
+      const told: Key[] = [];
+      for await (const keys of other.schedule.upcoming(2 * LONG)) told.push(...keys);
+      expect([due, soon, later].filter((key) => told.includes(key))).toEqual([due, soon]);
+      expect(await takeAll(other, [due, soon, later])).toEqual([due]);
+    });
+
     it('gives what was taken again after its time, to others too, unless it was said otherwise', async () => {
       const { store, other } = context;
       const [held, moved, removed] = [await recorded(store), await recorded(store), await recorded(store)];
