@@ -46,7 +46,9 @@ export function measurePopulation(
   return withResources(async (own) => {
     const broker = own(await startTellingBroker());
     const log = readClientLog(broker);
-    const fleet = await newFleet({ mqttUrl: broker.url, own, profile });
+    // The one that the parked ones are copied from is attached for a moment: it must not park another.
+    const environment = { POOL_MAX: String(attached + 1) };
+    const fleet = await newFleet({ mqttUrl: broker.url, own, profile, environment });
     const first = await fleet.start({ nodeId: 'bench-1', nodeArguments: PROBED });
     const ids = Array.from({ length: attached }, (_, index) => `bench-${index}`);
     const empty = await measureMemory(first, fleet.redis);

@@ -90,15 +90,19 @@ export class Pool {
     return [...this.#connections.values()].filter(({ lease }) => lease !== null);
   }
 
-  /** Connections that may be attached beside those that are. */
+  /** Connections that may be attached beside those that are; it may be more unless it is 0. */
   get room(): number {
-    for (const key of this.#admitted) if (!this.#connections.get(key)?.isAttached) this.#admitted.delete(key);
+    if (this.#admitted.size >= this.#deps.poolMax) this.#forgetDetached();
     return this.#deps.poolMax - this.#admitted.size;
   }
 
   /** From now on only those that are alive here are obtained: what was given up must not be taken again. */
   close(why: Problem): void {
     this.#closed = why;
+  }
+
+  #forgetDetached(): void {
+    for (const key of this.#admitted) if (!this.#connections.get(key)?.isAttached) this.#admitted.delete(key);
   }
 
   /** The live Connection of a record; when there is none it is made from what the store knows. */

@@ -1,6 +1,7 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { StoreUnavailable } from '../../bridge/ports.ts';
 import { unavailable } from './errors.ts';
+import { gatherWrites } from './gathered-writes.ts';
 import type { RedisAddress, RedisNode } from './redis-url.ts';
 
 export type Connection = Redis | Cluster;
@@ -29,6 +30,8 @@ const OPEN_TIMEOUT = 8_000;
  */
 export async function connect(address: RedisAddress, name: string, log: StoreLog): Promise<Connection> {
   const connection = address.kind === 'cluster' ? newCluster(address, name) : newRedis(address, name);
+  if (connection instanceof Cluster) connection.on('+node', gatherWrites);
+  else gatherWrites(connection);
   let reason: unknown = null;
   connection.on('error', (error) => {
     reason ??= error;
