@@ -37,7 +37,22 @@ const ABSENT: readonly RegExp[] = [
   // Fastify's own compilers: it has them made, but the app sets others. MQTT.js's way through SOCKS: nobody can ask for it.
   /^@fastify\/(ajv|fast-json-stringify)-compiler$/,
   /^socks$/,
+  // Servers of Fastify's that listen for TLS and HTTP/2, and pino's way to another thread: a platform listens, and takes the log.
+  /^node:http2$/,
+  /^node:https$/,
+  /^thread-stream$/,
+  // QUIC needs a package that a function does not have.
+  /^node:dgram$/,
 ];
+
+/**
+ * What is asked of these is known when the bundle is made: whether plugins fit Fastify's version, as those do that were
+ * installed together, and whether pino runs in the main thread.
+ */
+const SHORT: Readonly<Record<string, string>> = {
+  semver: 'exports.satisfies = () => true;',
+  worker_threads: 'exports.isMainThread = true;',
+};
 
 const OPTIONS = {
   absWorkingDir: root,
@@ -98,6 +113,14 @@ function leaveOut(absent: readonly RegExp[]): Plugin {
       onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
         contents: `module.exports = () => () => { throw new Error('${path} is not in this bundle'); };`,
       }));
+      for (const [name, contents] of Object.entries(SHORT)) {
+        onResolve({ filter: new RegExp(`^${name}$`) }, () => ({
+          path: name,
+          namespace: 'short',
+          pluginData: contents,
+        }));
+      }
+      onLoad({ filter: /.*/, namespace: 'short' }, ({ pluginData: contents }) => ({ contents }));
       onResolve({ filter: /\/locales\/index\.js$/ }, ({ path, importer }) =>
         /[\\/]zod[\\/]/.test(importer) ? { path, namespace: 'locales' } : undefined,
       );
