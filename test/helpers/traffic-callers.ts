@@ -46,8 +46,8 @@ export async function callOnce({ requester, path, topic, qos, sender, strange }:
 }
 
 /**
- * Publishes one message, and repeats the request with the same Idempotency-Key until it is done: with a session that
- * lives on it always can be. Answers whether it was acknowledged.
+ * Publishes one message, and repeats the request with the same Idempotency-Key until it has an outcome: at QoS 2, with a
+ * session that lives on, that it is done; at QoS 1 perhaps that nobody knows. Answers whether it was acknowledged.
  */
 export async function callWithKey({ requester, path, topic, qos, sender, strange }: Calls): Promise<boolean> {
   const [payload = ''] = sender.begin(1);
@@ -62,6 +62,7 @@ export async function callWithKey({ requester, path, topic, qos, sender, strange
       if (answer.status === 200) return true;
       said = `${answer.status} ${answer.text}`;
       const isOutcome = answer.headers['idempotency-replayed'] === 'true';
+      if (isOutcome && qos === 1 && problemOf(answer) === 'outcome-unknown') return false;
       if (isOutcome || !(isNotSent(answer) || OPEN.has(problemOf(answer)))) break;
     } catch (error) {
       said = String(error);

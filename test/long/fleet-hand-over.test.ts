@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type PatientCaller, patientCaller } from '../helpers/balancer.ts';
 import { expectFaultless } from '../helpers/expect-faultless.ts';
-import { LEASE_TTL_MS } from '../helpers/fleet.ts';
+import { type Instance, LEASE_TTL_MS } from '../helpers/fleet.ts';
 import {
   declareMany,
   loads,
@@ -24,6 +24,10 @@ const CONNECTIONS = 17;
 const ENOUGH = 100;
 /** Milliseconds that nobody is connected with a ClientID: far less than a lease, on a machine that is busy too. */
 const NO_GAP = LEASE_TTL_MS / 3;
+
+/** Connections of two instances, and how many of one that stops are on their way at the same time. */
+const MANY = 400;
+const LEAVING_AT_ONCE = 100;
 
 /** Every second one ends with its network connection. */
 const sessions = (id: string) => parameters(id, Number(id.split('-')[1]) % 2 === 0 ? 3_600 : 0);
@@ -105,4 +109,37 @@ describe('SIGTERM while messages flow in both directions', () => {
     expect(scene.wills.received).toEqual([]);
     expect(scene.log.takeOvers()).toEqual([]);
   }
+});
+
+describe('SIGTERM of an instance with many Connections', () => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await startScene({ startStore: startStandalone, count: 2 });
+  }, SCENE_WITHIN);
+  afterAll(() => scene?.stop());
+
+  it('hands them over in turn: few are on their way, and all that are asked for meanwhile are served', async () => {
+    const { fleet, log } = scene;
+    const ids = await declareMany(fleet, 'one-of-many', MANY);
+    const before = await untilAllOnline(fleet);
+    const [leaving, staying] = fleet.instances as [Instance, Instance];
+    const handedOver = ownedBy(before, leaving);
+    expect(handedOver.length).toBeGreaterThan(LEAVING_AT_ONCE);
+    const stoppedAt = performance.now();
+    const stopped = leaving.stop();
+    const json = { topic: 'elsewhere', payload: 'x', qos: 1 };
+    for (const id of handedOver) {
+      const { status, text } = await staying.request('POST', `/v1/connections/${id}/publish`, { json });
+      expect(status, `${id}: ${text}`).toBe(200);
+    }
+    expect(await stopped).toEqual({ code: 0, signal: null });
+    const after = await untilAllOnline(fleet);
+    expect(ownedBy(after, leaving)).toEqual([]);
+    for (const id of handedOver) expect(story(log, id, stoppedAt), id).toBe('disconnected, connected');
+    const atOnce = log.mostDetached((id) => ids.includes(id), stoppedAt);
+    print(`${handedOver.length} handed over, ${atOnce} at most on their way at the same time`);
+    expect(atOnce).toBeLessThanOrEqual(LEAVING_AT_ONCE);
+    expect(scene.wills.received).toEqual([]);
+    expect(log.takeOvers()).toEqual([]);
+  }, 60_000);
 });

@@ -26,8 +26,8 @@ import { until } from '../helpers/until.ts';
 const CONNECTIONS = 8;
 /** Messages that go each way before something breaks, and after. */
 const ENOUGH = 50;
-/** Milliseconds that a call of a publish waits for an answer: its timeout of 1 s, and 3 s. */
-const CALL_MS = 4_500;
+/** Milliseconds after which a call is not begun any more, and a bit. */
+const CALL_MS = 3_500;
 /** Milliseconds that a Connection may wait by then before it tries again: each failure doubled its pause. */
 const BACKED_OFF = 30_000;
 

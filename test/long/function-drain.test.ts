@@ -52,12 +52,12 @@ describe('a drain in a function', () => {
 
   /** A parked session for which the broker keeps messages at QoS 1 and 2. */
   async function prepare(at: BridgeProcess, id: string): Promise<void> {
-    const subscriptions = [1, 2].map((qos) => ({ filter: `${id}/${qos}`, qos }));
+    const subscriptions = [1, 2].map((qos) => ({ filter: `${id}/${qos}/#`, qos }));
     const json = { sessionExpiryInterval: 3_600, subscriptions, will: { topic: 'will', payload: id } };
     expect((await at.request('PUT', pathOf(id), { json })).status).toBe(201);
     const publisher = await connectPublisher(broker.port);
     for (const payload of payloads) {
-      await Promise.all(([1, 2] as const).map((qos) => publisher.publish(`${id}/${qos}`, payload, qos)));
+      await Promise.all(([1, 2] as const).map((qos) => publisher.publish(`${id}/${qos}/kept`, payload, qos)));
     }
     publisher.close();
   }
@@ -104,7 +104,7 @@ describe('a drain in a function', () => {
     const wire = await startWire(store.env.STORE_URL ?? '', {
       // The answer to what stores them never comes.
       onSent: (bytes) => {
-        if (bytes.includes(`${id}/2`)) wire.stall();
+        if (bytes.includes(`${id}/2/kept`)) wire.stall();
       },
     });
     const doomed = await start(tap.url, wire.url);

@@ -3,7 +3,7 @@ import { Problem } from '../../errors/problem.ts';
 import { GroupWorker } from '../delivery/group-worker.ts';
 import type { Log } from '../dependencies.ts';
 import { notOwner, problemOf } from '../link/link-problems.ts';
-import type { Bus, Holder, Listening, Members } from '../ports.ts';
+import { type Bus, type Holder, type Listening, type Members, StoreUnavailable } from '../ports.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { LATE, within } from '../waiting.ts';
 import { decode, encode } from './codec.ts';
@@ -20,12 +20,14 @@ export const NOTHING = new Uint8Array(0);
 /** A process that may be frozen, and heard nothing for longer, makes sure that it is reached. */
 const FRESH_MS = 2_000;
 const ECHO_WITHIN_MS = 1_000;
+/** How long a call may be on its way, in milliseconds: its caller waits for that at least, whatever happens to the frame. */
+const BEGUN_WITHIN_MS = 3_000;
 /** How long what others asked for may take once this instance stops. */
 const STOP_WITHIN_MS = 2_000;
 
 interface Call {
   readonly id: string;
-  /** Milliseconds by the store's clock: until then its caller waits. */
+  /** Milliseconds by the store's clock: later it is not begun any more. */
   readonly until: number;
   readonly method: string;
   readonly args: readonly unknown[];
@@ -151,7 +153,8 @@ export class Courier {
       const late = () => this.#settle(id, ({ reject: fail }) => fail(new Unanswered(`${to} did not answer in time`)));
       const deadline = setTimeout(late, withinMs);
       this.#pending.set(id, { to, bytes, resolve, reject, deadline });
-      this.#send(line, { id, until: this.#clock.now + withinMs, method, args }, bytes);
+      const until = this.#clock.now + Math.min(withinMs, BEGUN_WITHIN_MS);
+      this.#send(line, { id, until, method, args }, bytes);
     });
   }
 
@@ -212,8 +215,20 @@ export class Courier {
       const { bus, box } = this.#options;
       if (await bus.send(to, box.seal(encode(frame), to))) return;
       this.#failAll(calls, new Unreachable(`${to} is not there`));
-    } catch (error) {
-      this.#failAll(calls, new Unanswered('The store failed under the call', { cause: error }));
+    } catch (cause) {
+      this.#sendFailed(calls, cause);
+    }
+  }
+
+  /** What may be on its way all the same is given up when it is not begun any more: who is told so must not be overtaken. */
+  #sendFailed(calls: readonly Call[], cause: unknown): void {
+    if (cause instanceof StoreUnavailable && !cause.mayHaveCommitted) {
+      this.#failAll(calls, new Unreachable('The call was not sent', { cause }));
+      return;
+    }
+    for (const call of calls) {
+      const unanswered = new Unanswered('The store failed under the call', { cause });
+      setTimeout(() => this.#failAll([call], unanswered), Math.max(0, call.until - this.#clock.now));
     }
   }
 
@@ -243,7 +258,7 @@ export class Courier {
     }
   }
 
-  /** What comes too late was held up on its way: its caller was told that there was no answer, and went on. */
+  /** What comes too late was held up on its way: its caller may have been told that there was no answer, and gone on. */
   async #serve(from: string, { id, until, method, args }: Call): Promise<void> {
     const isLate = this.#clock.now > until;
     // Unless it is our clock that was set.

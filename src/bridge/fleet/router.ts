@@ -46,7 +46,7 @@ const ROUTED: ReadonlySet<string> = new Set<keyof Routed>([
 /** Longer than any request waits for a broker: three connect time-outs of 120 s. */
 const PATIENCE_MS = 370_000;
 const TIMES = {
-  /** What an owner needs beyond the time that a publish may take, in milliseconds. */
+  /** How long a call may be on its way, beyond the time that a publish may take, in milliseconds. */
   graceMs: 3_000,
   /** How long an owner is looked for while the lease is on its way from one instance to another. */
   searchMs: 5_000,
