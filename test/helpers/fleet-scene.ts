@@ -121,7 +121,9 @@ export async function views(requester: Requester): Promise<ReadonlyMap<string, V
 /** Waits until all are online and owned; answers them. */
 export async function untilAllOnline(requester: Requester, within = 10_000): Promise<ReadonlyMap<string, View>> {
   const all = async () => {
-    const found = await views(requester);
+    // One that has just been cut off from the store, or started, cannot tell yet.
+    const found = await views(requester).catch(() => null);
+    if (found === null) return null;
     return [...found.values()].every(({ state, owner }) => state === 'online' && owner !== null) ? found : null;
   };
   return await until(all, { what: 'all Connections are online', within });
