@@ -29,8 +29,8 @@ export interface Composition {
   readonly bridge: Bridge;
   readonly devBroker: DevBroker | null;
   readonly validateConnection: (document: unknown) => ValidatedConnection;
-  /** Stops the bridge, then closes what it stood on. Idempotent. */
-  close(): Promise<void>;
+  /** Stops the bridge, see `Bridge.stop`, then closes what it stood on. Idempotent. */
+  close(leaveInMs?: number): Promise<void>;
 }
 
 /**
@@ -82,7 +82,12 @@ export async function compose(
       bridge,
       devBroker,
       validateConnection: (document) => validate(document),
-      close: once(() => inTurn(close, async () => devBroker?.close())),
+      close: once((leaveInMs?: number) =>
+        inTurn(
+          () => close(leaveInMs),
+          async () => devBroker?.close(),
+        ),
+      ),
     };
   } catch (error) {
     await Promise.allSettled([file?.close(), devBroker?.close()]);
@@ -94,9 +99,9 @@ function bridgeOn(store: Store, dependencies: Omit<BridgeDependencies, 'store'>)
   const bridge = createBridge({ ...dependencies, store });
   return {
     bridge,
-    close: once(() =>
+    close: once((leaveInMs?: number) =>
       inTurn(
-        () => bridge.stop(),
+        () => bridge.stop(leaveInMs),
         () => store.close(),
       ),
     ),
@@ -208,10 +213,10 @@ async function inTurn(first: () => Promise<void>, second: () => Promise<void>): 
   }
 }
 
-function once(task: () => Promise<void>): () => Promise<void> {
+function once<Args extends unknown[]>(task: (...args: Args) => Promise<void>): (...args: Args) => Promise<void> {
   let running: Promise<void> | null = null;
-  return () => {
-    running ??= task();
+  return (...args) => {
+    running ??= task(...args);
     return running;
   };
 }

@@ -14,6 +14,8 @@ const EXIT_FAILURE = 1;
 /** Milliseconds after a signal: when requests under way are cut off, and when the process ends whatever happens. */
 const REQUESTS_DEADLINE = 4_000;
 const EXIT_DEADLINE = 9_500;
+/** By when Connections leave one after the other: then all that are left leave together, and that may take five seconds. */
+const LEAVE_DEADLINE = 4_500;
 /** And how long it still takes requests, so that load balancers and callers notice that it leaves. */
 const LEAVING_MS = 300;
 
@@ -85,6 +87,7 @@ function stopOnSignals(app: App, composition: Composition, log: pino.Logger, onS
   const stop = async (code: number) => {
     if (stopping) return;
     stopping = true;
+    const stoppedAt = performance.now();
     onStop();
     setTimeout(() => {
       log.warn({}, 'a broker or the store did not answer in time; stopped without it');
@@ -95,7 +98,7 @@ function stopOnSignals(app: App, composition: Composition, log: pino.Logger, onS
       // Whoever was sent here before it was known is served: a closed socket would only be reset.
       if (app.server.listening) await pause(LEAVING_MS);
       await app.close();
-      await composition.close();
+      await composition.close(Math.max(0, LEAVE_DEADLINE - (performance.now() - stoppedAt)));
     } catch (error) {
       log.error({ err: error }, 'stopping failed');
       code ||= EXIT_FAILURE;

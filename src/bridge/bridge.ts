@@ -73,7 +73,10 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
     removeSubscription: (id, filter) => subscriptions.remove(id, filter),
     retainedMessage: async (broker, topic) => readers.get(broker).one(topic, RETAINED_TIMEOUT_MS),
     retainedMessages: async (broker, request) => readers.get(broker).page(request),
-    keep: (budgetMs, signal) => keeper.keep(budgetMs, signal),
+    keep: async (budgetMs, signal) => {
+      const isLeft = instance instanceof FunctionInstance && (await instance.hasGateway());
+      return isLeft ? { drained: 0, remaining: false } : keeper.keep(budgetMs, signal);
+    },
     readiness: async () => readiness(store, readers),
     start: async () => {
       pool.start();
@@ -84,13 +87,13 @@ export function createBridge(dependencies: BridgeDependencies): Bridge {
         keeper.succeed().catch((err) => dependencies.log.warn({ err }, 'what this instance owned was not all found'));
       }
     },
-    stop: async () => {
+    stop: async (leaveInMs) => {
       keeper.stop();
       drains.stop();
       removals.stop();
       const why = new Problem('shutting-down', { retryAfter: 5 });
       publishers.stop(why);
-      await Promise.all([instance.giveUpAll(why), ...[...readers.made].map((reader) => reader.stop())]);
+      await Promise.all([instance.giveUpAll(why, leaveInMs), ...[...readers.made].map((reader) => reader.stop())]);
       pool.stop();
       await instance.stop();
     },

@@ -210,8 +210,16 @@ export class Connections {
     // Whoever finds the record finds its owner too, and does not begin to attach it beside this request.
     const lease = await leases.acquire(record.key, self, leaseTtlMs);
     const result = await connections.create(record);
-    if (result === 'created') return { record, created: true };
-    if ('epoch' in lease) await leases.release(lease);
+    const giveBack = async () => void ('epoch' in lease && (await leases.release(lease)));
+    if (result === 'created') {
+      // This instance has just begun to stop: another one makes it.
+      await this.#pool.obtain(record).catch(async (error) => {
+        await connections.remove(record.key).then(giveBack, giveBack);
+        throw error;
+      });
+      return { record, created: true };
+    }
+    await giveBack();
     const holder =
       result === 'id-taken'
         ? await connections.byId(record.id)

@@ -159,6 +159,9 @@ export interface Bridge {
   readiness(): Promise<Readiness>;
   /** Attaches what should be attached. Resolves when that has begun, not when all are online. */
   start(): Promise<void>;
-  /** Finishes what is under way, disconnects normally, releases the leases. */
-  stop(): Promise<void>;
+  /**
+   * Finishes what is under way, disconnects normally, releases the leases. Other instances get the Connections one after
+   * the other, for so many milliseconds (4,000); what is left then, together.
+   */
+  stop(leaveInMs?: number): Promise<void>;
 }

@@ -20,8 +20,6 @@ const LONGEST_PAUSE_MS = 5_000;
 const DRAIN_BUDGET_MS = 30_000;
 /** After that time a Connection whose `POST` has no owner is what a crash left. */
 const PROVISIONAL_MS = 5_000;
-/** How soon another instance looks at what a function can do nothing for. */
-const UNABLE_MS = 60_000;
 /** How soon another instance tries a deletion again, should the one that is at it die. */
 const DELETION_MS = 60_000;
 
@@ -197,11 +195,8 @@ export class Keeper {
       await this.#deps.store.schedule.cancel([record.key]);
       return null;
     }
-    // A function can do nothing for what has no session at the broker; it leaves that to an instance that stays.
-    if (this.#isTransient && !connection.parking.isToDrain) {
-      await this.#deps.store.schedule.set([{ key: record.key, inMs: UNABLE_MS }]);
-      return null;
-    }
+    // A function can do nothing for what is to stay attached, and has no session at the broker: it leaves that alone.
+    if (this.#isTransient && (await connection.parking.isLeftAlone())) return null;
     // What is drained is back soon: wherever that is done.
     if (connection.status.state !== 'parked' && (await passOn(record.key))) return null;
     if (this.#isTransient) await connection.parking.awaken();

@@ -12,7 +12,7 @@ const PATIENCE_MS = 5_000;
 export interface OpenBridge {
   readonly bridge: Bridge;
   /** Stops the bridge, then closes its store. Idempotent. */
-  close(): Promise<void>;
+  close(leaveInMs?: number): Promise<void>;
 }
 
 /**
@@ -31,7 +31,7 @@ export function createLateBridge(open: () => Promise<OpenBridge>, log: Log): Ope
       };
     },
   });
-  return { bridge, close: () => late.close() };
+  return { bridge, close: (leaveInMs) => late.close(leaveInMs) };
 }
 
 class LateBridge {
@@ -70,9 +70,9 @@ class LateBridge {
     };
   }
 
-  async close(): Promise<void> {
+  async close(leaveInMs?: number): Promise<void> {
     this.#closing.abort();
-    await this.#opened?.close();
+    await this.#opened?.close(leaveInMs);
   }
 
   async #repeat(first: Promise<void>): Promise<void> {

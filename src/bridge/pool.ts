@@ -109,11 +109,12 @@ export class Pool {
   async obtain(record: ConnectionRecord): Promise<Connection> {
     const known = this.#connections.get(record.key);
     if (known !== undefined) return known;
-    if (this.#closed !== null) throw this.#closed;
     const connection = new Connection(record, this.#deps);
     await connection.refresh();
     // Another request may have made it meanwhile.
-    const winner = this.#connections.get(record.key) ?? connection;
+    const made = this.#connections.get(record.key);
+    if (made === undefined && this.#closed !== null) throw this.#closed;
+    const winner = made ?? connection;
     this.#connections.set(record.key, winner);
     this.#byId.set(record.id, winner);
     return winner;

@@ -66,6 +66,13 @@ export class Parking {
     return this.#options.session.status.wanted && this.isLasting && !this.#isRefused;
   }
 
+  /** Whether nothing is to be done for it while it is detached: the broker keeps nothing, and nothing waits to be sent. */
+  async isLeftAlone(): Promise<boolean> {
+    const { key, session, publications } = this.#options;
+    if (session.generation === 0 || this.isLasting) return false;
+    return (await publications.outbox(key, 0, 1)).length === 0;
+  }
+
   /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
   get isParkable(): boolean {
     const { isPublisher, parameters } = this.#options;
@@ -195,14 +202,18 @@ export class Parking {
    */
   async letGo(hurry: Problem | null = null): Promise<void> {
     const { network, session, outbound, wayBack, hasEnded } = this.#options;
-    if (hurry !== null) network.abandon(hurry);
+    if (hurry !== null) {
+      network.abandon(hurry);
+      outbound.refuseWaiting(hurry);
+    }
     await network.exclusively(async () => {
       if (session.lease === null || hasEnded()) return;
       // An exchange is over for its caller before the store has forgotten it.
       if (hurry === null) await within(FORGETTING_MS, outbound.exchangesForgotten());
       if (network.exists && this.#isCheapToLose && this.#isIdle) {
-        await this.#saveAtRest();
-        if (await session.lend(this.nextLookMs)) return;
+        // Whatever keeps it from that, the lease is given back below.
+        const lending = this.#saveAtRest().then(() => session.lend(this.nextLookMs));
+        if (await lending.catch(() => false)) return;
       }
       await network.end();
       wayBack.cancel();

@@ -107,8 +107,10 @@ export class Courier {
   /** From now on this instance is reached. */
   async start(): Promise<void> {
     const { bus, holder } = this.#options;
-    const listening = bus.listen(holder.nodeId, (frame) => this.#receive(frame));
-    [this.#listening] = await Promise.all([listening, this.#clock.set()]);
+    const listen = async () => {
+      this.#listening = await bus.listen(holder.nodeId, (frame) => this.#receive(frame));
+    };
+    await Promise.all([listen(), this.#clock.set()]);
   }
 
   /** To be done now and then: clocks drift, and can be set. */
@@ -153,7 +155,7 @@ export class Courier {
       const late = () => this.#settle(id, ({ reject: fail }) => fail(new Unanswered(`${to} did not answer in time`)));
       const deadline = setTimeout(late, withinMs);
       this.#pending.set(id, { to, bytes, resolve, reject, deadline });
-      const until = this.#clock.now + Math.min(withinMs, BEGUN_WITHIN_MS);
+      const until = this.#clock.earliest + Math.min(withinMs, BEGUN_WITHIN_MS);
       this.#send(line, { id, until, method, args }, bytes);
     });
   }
@@ -228,7 +230,7 @@ export class Courier {
     }
     for (const call of calls) {
       const unanswered = new Unanswered('The store failed under the call', { cause });
-      setTimeout(() => this.#failAll([call], unanswered), Math.max(0, call.until - this.#clock.now));
+      setTimeout(() => this.#failAll([call], unanswered), Math.max(0, call.until - this.#clock.earliest));
     }
   }
 
@@ -260,7 +262,7 @@ export class Courier {
 
   /** What comes too late was held up on its way: its caller may have been told that there was no answer, and gone on. */
   async #serve(from: string, { id, until, method, args }: Call): Promise<void> {
-    const isLate = this.#clock.now > until;
+    const isLate = this.#clock.latest > until;
     // Unless it is our clock that was set.
     if (isLate) void this.keepTime();
     const answer: Answer = await (isLate ? Promise.reject(notOwner()) : this.#options.serve(method, args))

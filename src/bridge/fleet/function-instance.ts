@@ -25,11 +25,13 @@ export class FunctionInstance {
   readonly #pool: Pool;
   readonly #courier: Courier;
   readonly routed: Router;
+  readonly #gateways: Gateways;
 
   constructor({ dependencies, local, pool }: FunctionInstanceOptions) {
     const { store, holder, frameBox: box, ending, log } = dependencies;
     const gateways = new Gateways(store.members);
     const onDemand = new OnDemand({ local, pool, ending, log, hasGateway: () => gateways.exist() });
+    this.#gateways = gateways;
     this.#pool = pool;
     this.#courier = new Courier({
       bus: store.bus,
@@ -46,6 +48,11 @@ export class FunctionInstance {
 
   start(): Promise<void> {
     return this.#courier.start();
+  }
+
+  /** Whether an instance lives that stays: what is due is that one's business. */
+  hasGateway(): Promise<boolean> {
+    return this.#gateways.exist();
   }
 
   async giveUpAll(why: Problem): Promise<void> {

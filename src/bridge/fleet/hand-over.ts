@@ -11,9 +11,10 @@ import type { Fleet } from './fleet.ts';
 /** What another instance is asked to do with a Connection that was given back. */
 export const LOOK = 'look';
 const LOOK_WITHIN_MS = 5_000;
-/** Connections that a stopping instance has on their way to others at the same time, for as long as it is given time. */
+/** Connections that a stopping instance has on their way to others at the same time. */
 const LEAVING_AT_ONCE = 100;
-const LEAVING_MS = 4_000;
+/** How long it does that when it is not told. */
+const LEAVE_IN_MS = 4_000;
 /** Connections that move to another instance after each announcement at most: a part of all, and so many. */
 const MOVED_AT_ONCE = { part: 0.01, connections: 5 };
 
@@ -37,9 +38,9 @@ export class HandOver {
 
   /**
    * All that this instance owns, because it stops: each leaves when one before it has arrived elsewhere, so that none is
-   * without an owner for long; those that have not left after a while leave together.
+   * without an owner for long; those that have not left after `leaveInMs` leave together.
    */
-  async all(why: Problem): Promise<void> {
+  async all(why: Problem, leaveInMs = LEAVE_IN_MS): Promise<void> {
     const { pool, fleet } = this.#options;
     const waiting = pool.all();
     const leaving: Promise<unknown>[] = [];
@@ -51,7 +52,7 @@ export class HandOver {
     const giveInTurn = async () => {
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await (await give(next)).arrived;
     };
-    await within(LEAVING_MS, Promise.all(Array.from({ length: LEAVING_AT_ONCE }, giveInTurn)));
+    await within(leaveInMs, Promise.all(Array.from({ length: LEAVING_AT_ONCE }, giveInTurn)));
     for (const connection of waiting.splice(0)) give(connection);
     await Promise.all(leaving);
   }

@@ -82,12 +82,12 @@ export class Instance {
   }
 
   /** Gives all that is owned here to the others. */
-  async giveUpAll(why: Problem): Promise<void> {
+  async giveUpAll(why: Problem, leaveInMs?: number): Promise<void> {
     this.#closed = why;
     this.routed.close(why);
     this.#options.pool.close(why);
     await this.#fleet.close().catch(() => undefined);
-    await this.#handOver.all(why);
+    await this.#handOver.all(why, leaveInMs);
   }
 
   async stop(): Promise<void> {

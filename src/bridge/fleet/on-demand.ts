@@ -87,7 +87,7 @@ export class OnDemand implements Routed {
     try {
       ending?.throwIfAborted();
       if (id !== null) await pool.byId(id)?.parking.awaken();
-      return await (ending === null ? task(local) : unlessAborted(ending, task(local)));
+      return await (ending === null ? task(local) : this.#untilEnding(id, ending, task(local)));
     } finally {
       turn.users -= 1;
       if (turn.users === 0) {
@@ -96,6 +96,15 @@ export class OnDemand implements Routed {
         turn.ended.resolve();
       }
     }
+  }
+
+  /** What goes on although its invocation is over leaves nothing behind, unless another request uses that by then. */
+  #untilEnding<Result>(id: string | null, ending: AbortSignal, task: Promise<Result>): Promise<Result> {
+    const isOver = async () => {
+      if (ending.aborted && !this.#turns.has(id)) await this.#letGo(id, ending.reason as Problem);
+    };
+    task.then(isOver, isOver);
+    return unlessAborted(ending, task);
   }
 
   /** Requests that keep coming here must not keep those out that stand in line elsewhere. */

@@ -1,25 +1,35 @@
 import type { Members } from '../ports.ts';
 import { Stopwatch } from '../stopwatch.ts';
 
-/** The store's clock, which all instances share: asked now and then, and reckoned on in between. */
+interface Reading {
+  readonly time: number;
+  /** Since it was asked for, and since it came: the clock was read at some time in between. */
+  readonly asked: Stopwatch;
+  readonly came: Stopwatch;
+}
+
+/** The store's clock, which all instances share: asked now and then, and reckoned on in between. Milliseconds. */
 export class StoreClock {
   readonly #members: Pick<Members, 'time'>;
-  readonly #since = new Stopwatch();
-  #time: number | null = null;
+  #reading: Reading | null = null;
 
   constructor(members: Pick<Members, 'time'>) {
     this.#members = members;
   }
 
-  /** Asks for it. It is a little later by then, by the way of the answer. */
   async set(): Promise<void> {
+    const asked = new Stopwatch();
     const time = await this.#members.time();
-    this.#since.restart();
-    this.#time = time;
+    this.#reading = { time, asked, came: new Stopwatch() };
   }
 
-  /** Milliseconds; not a number before it was set. */
-  get now(): number {
-    return this.#time === null ? Number.NaN : this.#time + this.#since.elapsedMs;
+  /** What it shows now at least; not a number before it was set. */
+  get earliest(): number {
+    return this.#reading === null ? Number.NaN : this.#reading.time + this.#reading.came.elapsedMs;
+  }
+
+  /** And at most. */
+  get latest(): number {
+    return this.#reading === null ? Number.NaN : this.#reading.time + this.#reading.asked.elapsedMs;
   }
 }
