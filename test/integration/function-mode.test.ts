@@ -167,6 +167,20 @@ describe('a function', () => {
     expect(await bridge.keep(0, signal)).toEqual({ drained: 0, remaining: true });
   });
 
+  it('its keeper sends what waits in an outbox, of a session that ended with its network connection too', async () => {
+    const arrivals = await mosquittoSub(broker, ['-t', 'fn/outbox', '-q', '1']);
+    const bridge = await start('function');
+    await bridge.openConnection(document({ sessionExpiryInterval: 0, connectTimeout: 1 }));
+    const away = await start('function', functionNodeId(), { url: 'mqtt://127.0.0.1:9' });
+    const items = [{ message: message('fn/outbox', 'waits', 1), timeoutMs: 5_000 }];
+    await away.publishKept(id, { items, batch: false, respondAsync: true, idempotencyKey: null, fingerprint: 'f' });
+    await away.stop();
+    const { signal } = new AbortController();
+    await bridge.keep(KEEP_MS, signal);
+    expect(await arrivals.waitForLines(1)).toEqual(['waits']);
+    await arrivals.stop();
+  });
+
   it('cannot keep anything attached: without an instance that stays, that is a conflict', async () => {
     const bridge = await start('function');
     await expect(bridge.openConnection(document({ hold: 'always' }))).rejects.toMatchObject({
@@ -188,6 +202,7 @@ describe('a function', () => {
     expect(await bridge.getConnection(id)).toMatchObject({ state: 'online', owner: 'stays' });
     expect(story()).toEqual(['connected']);
     expect(await gateway.getConnection(id)).toMatchObject({ owner: 'stays' });
+    expect(await bridge.keep(KEEP_MS, new AbortController().signal)).toEqual({ drained: 0, remaining: false });
   });
 
   it('uses what is to stay attached while no instance stays, and the next one that does takes it back by itself', async () => {
@@ -199,9 +214,11 @@ describe('a function', () => {
     expect(await bridge.getConnection(id)).toMatchObject({ state: 'parked', owner: null });
     expect(await bridge.keep(KEEP_MS, new AbortController().signal)).toMatchObject({ drained: 0 });
     await start('gateway', 'next');
-    const isBack = async () => (await bridge.getConnection(id)).owner === 'next';
+    const isBack = async () => {
+      const { owner, state } = await bridge.getConnection(id);
+      return owner === 'next' && state === 'online';
+    };
     await until(isBack, { what: 'it is attached again', within: 10_000 });
-    expect(await bridge.getConnection(id)).toMatchObject({ state: 'online' });
   });
 
   it('whose time is over gives everything back before, and says what is not known', async () => {

@@ -24,6 +24,11 @@ const PARKED: StateReason = {
   detail: 'Detached for now: the broker keeps the session, and a request, or the keeper, attaches it',
 };
 
+const OUTBOX_WAITS: StateReason = {
+  code: 'outbox-waits',
+  detail: 'Detached with messages to send: the keeper, or the next request, attaches it',
+};
+
 export interface ParkingOptions {
   key: Key;
   /** Whether it is a pooled publisher: attached while it has something to do. */
@@ -68,9 +73,8 @@ export class Parking {
 
   /** Whether nothing is to be done for it while it is detached: the broker keeps nothing, and nothing waits to be sent. */
   async isLeftAlone(): Promise<boolean> {
-    const { key, session, publications } = this.#options;
-    if (session.generation === 0 || this.isLasting) return false;
-    return (await publications.outbox(key, 0, 1)).length === 0;
+    if (this.#options.session.generation === 0 || this.isLasting) return false;
+    return !(await this.#hasToSend());
   }
 
   /** Whether it may be detached for now: the session outlives that, or need not, and nothing is under way. */
@@ -163,11 +167,11 @@ export class Parking {
    * `offline`, and tried again soon.
    */
   async rest(error: unknown): Promise<void> {
-    const { key, network, session, wayBack, publications, parameters } = this.#options;
+    const { network, session, wayBack, parameters } = this.#options;
     await network.exclusively(async () => {
       if (session.lease === null || network.exists || this.#isRefused) return;
       wayBack.cancel();
-      const waits = (await publications.outbox(key, 0, 1)).length > 0;
+      const waits = await this.#hasToSend();
       const problem = problemOfFailure(error, parameters().protocolVersion);
       session.setState(waits ? 'offline' : 'parked', stateReason(problem));
       await session.save();
@@ -222,11 +226,17 @@ export class Parking {
     });
   }
 
-  /** One whose broker cannot be reached says that. */
+  /** One whose broker cannot be reached says that; one whose outbox waits is `offline`, and so looked at soon. */
   async #saveAtRest(): Promise<void> {
-    const { state, reason } = this.#options.session.status;
-    if (state === 'parked' || this.#isRefused) return;
-    await this.#saveParked(state === 'offline' && reason !== null ? reason : PARKED);
+    const { session, outbox } = this.#options;
+    const { state, reason } = session.status;
+    if (this.#isRefused) return;
+    if (!outbox.isIdle && (await this.#hasToSend())) {
+      session.setState('offline', reason ?? OUTBOX_WAITS);
+      await session.save();
+    } else if (state !== 'parked') {
+      await this.#saveParked(state === 'offline' && reason !== null ? reason : PARKED);
+    }
   }
 
   async #attach(signal: AbortSignal): Promise<void> {
@@ -255,6 +265,12 @@ export class Parking {
   /** Gives the lease back. */
   release(): Promise<void> {
     return this.#options.session.release(this.nextLookMs);
+  }
+
+  /** Whether the outbox has something. */
+  async #hasToSend(): Promise<boolean> {
+    const { key, publications } = this.#options;
+    return (await publications.outbox(key, 0, 1)).length > 0;
   }
 
   async #saveParked(reason: StateReason): Promise<void> {
