@@ -139,8 +139,8 @@ export class Keeper {
     if (free <= 0 || this.#stopping.signal.aborted) return;
     const keys = await this.#deps.store.schedule.take(free, HOLD_MS);
     this.#moreAreDue = keys.length === free;
+    const run = { signal: this.#stopping.signal, passOn: this.#passOn };
     for (const key of keys) {
-      const run = { signal: this.#stopping.signal, passOn: this.#passOn };
       void this.#look(key, run).then(() => {
         // Not for each that is over: taking costs as much for one as for many.
         if (this.#moreAreDue && this.#underWay.size <= AT_ONCE / 2) this.#sweep();

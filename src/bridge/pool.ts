@@ -32,7 +32,6 @@ export class Pool {
   /** Those that are attached, or may be. */
   readonly #admitted = new Set<Key>();
   readonly #renewals: Renewals;
-  /** Why none is made any more. */
   #closed: Problem | null = null;
   #tidying: NodeJS.Timeout | undefined;
 
@@ -99,6 +98,11 @@ export class Pool {
   /** From now on only those that are alive here are obtained: what was given up must not be taken again. */
   close(why: Problem): void {
     this.#closed = why;
+  }
+
+  /** Why none is made any more; null: they are. */
+  get closed(): Problem | null {
+    return this.#closed;
   }
 
   #forgetDetached(): void {

@@ -30,6 +30,11 @@ export class StoreUnavailable extends Error {
     this.mayHaveCommitted = options.mayHaveCommitted ?? false;
   }
 }
+
+/** Whether the store failed, and may have done all the same what it was asked for. */
+export function mayHaveCommitted(error: unknown): boolean {
+  return error instanceof StoreUnavailable && error.mayHaveCommitted;
+}
 export class StaleEpoch extends Error {
   override readonly name = 'StaleEpoch';
 }

@@ -1,6 +1,7 @@
 import { declareMany, startScene, untilAllOnline } from './fleet-scene.ts';
 import { type FleetStore, failOver, primaryOfOnlyConnection } from './fleet-stores.ts';
-import { type FlowReport, startTraffic, type Traffic } from './kill-traffic.ts';
+import { startFleetTraffic } from './fleet-traffic.ts';
+import type { FlowReport, Traffic } from './kill-traffic.ts';
 import { print, printTimes } from './measured.ts';
 
 /** Beside the one with the traffic. */
@@ -33,7 +34,7 @@ export async function failOverUnderLoad(
   const scene = await startScene({ startStore, env: { STORE_MIN_REPLICAS: String(minReplicas) } });
   let traffic: Traffic | null = null;
   try {
-    traffic = await startTraffic(scene.broker, scene.fleet, { rest: 20, withKeys: true, consumes: true });
+    traffic = await startFleetTraffic(scene);
     const primary = await primaryOfOnlyConnection(scene.store);
     await declareMany(scene.fleet, 'idle', CONNECTIONS);
     await traffic.flows(ENOUGH);

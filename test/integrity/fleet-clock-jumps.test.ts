@@ -2,19 +2,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Clocks, startClocks } from '../helpers/clocks.ts';
 import { expectFaultless } from '../helpers/expect-faultless.ts';
 import { type Instance, LEASE_TTL_MS } from '../helpers/fleet.ts';
-import {
-  declareMany,
-  ownedBy,
-  ownerOf,
-  SCENE_WITHIN,
-  type Scene,
-  startScene,
-  story,
-  untilAllOnline,
-  untilSettled,
-} from '../helpers/fleet-scene.ts';
+import { declareMany, SCENE_WITHIN, type Scene, startScene, story, untilAllOnline } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
-import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import { settledOwner, startFleetTraffic } from '../helpers/fleet-traffic.ts';
+import type { Traffic } from '../helpers/kill-traffic.ts';
 import { printTimes } from '../helpers/measured.ts';
 
 /** Beside the one with the traffic. */
@@ -37,11 +28,8 @@ describe('a wall clock that is set while messages flow in both directions', () =
 
   /** Answers the owner of the Connection with the traffic, and what it owns. */
   async function begin(id: string): Promise<{ owner: Instance; owned: string[] }> {
-    traffic = await startTraffic(scene.broker, scene.fleet, { id, rest: 20, withKeys: true, consumes: true });
-    await traffic.flows(ENOUGH);
-    const all = await untilSettled(scene);
-    const owner = await ownerOf(scene, id);
-    return { owner, owned: ownedBy(all, owner) };
+    traffic = await startFleetTraffic(scene, id);
+    return await settledOwner(scene, traffic, { id, enough: ENOUGH });
   }
 
   async function expectNothingLost(): Promise<void> {

@@ -14,8 +14,9 @@ import {
   untilAllOnline,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
+import { startFleetTraffic } from '../helpers/fleet-traffic.ts';
 import { type RawSubscriber, startSubscriber } from '../helpers/kill-subscriber.ts';
-import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import type { Traffic } from '../helpers/kill-traffic.ts';
 import { print, printTimes } from '../helpers/measured.ts';
 import { until } from '../helpers/until.ts';
 
@@ -45,7 +46,7 @@ describe('an owner that is frozen (SIGSTOP) while messages flow in both directio
   });
 
   async function begin(id: string): Promise<Instance> {
-    traffic = await startTraffic(scene.broker, scene.fleet, { id, rest: 20, withKeys: true, consumes: true });
+    traffic = await startFleetTraffic(scene, id);
     await traffic.flows(ENOUGH);
     return await ownerOf(scene, id);
   }

@@ -14,7 +14,8 @@ import {
   untilAllOnline,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
-import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import { startFleetTraffic } from '../helpers/fleet-traffic.ts';
+import type { Traffic } from '../helpers/kill-traffic.ts';
 import { print, printTimes } from '../helpers/measured.ts';
 
 /** Beside the one with the traffic. */
@@ -31,7 +32,7 @@ describe('an owner that is killed (kill -9) while messages flow in both directio
   beforeEach(async () => {
     scene = await startScene({ startStore: startStandalone });
     await declareMany(scene.fleet, 'idle', CONNECTIONS);
-    traffic = await startTraffic(scene.broker, scene.fleet, { rest: 20, withKeys: true, consumes: true });
+    traffic = await startFleetTraffic(scene);
     await traffic.flows(ENOUGH);
   }, SCENE_WITHIN);
   afterEach(async () => {

@@ -6,19 +6,18 @@ import {
   connectedSince,
   declareMany,
   ownedBy,
-  ownerOf,
   pathOf,
   SCENE_WITHIN,
   type Scene,
   startScene,
   story,
   untilAllOnline,
-  untilSettled,
   type View,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
+import { settledOwner, startFleetTraffic } from '../helpers/fleet-traffic.ts';
 import { startSubscriber } from '../helpers/kill-subscriber.ts';
-import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import type { Traffic } from '../helpers/kill-traffic.ts';
 import { printTimes } from '../helpers/measured.ts';
 import { until } from '../helpers/until.ts';
 
@@ -43,11 +42,8 @@ describe('an instance that is cut off while messages flow in both directions', (
 
   /** Answers the owner of the Connection with the traffic, and what it owns. */
   async function begin(id: string): Promise<{ owner: Instance; owned: string[]; path: string }> {
-    traffic = await startTraffic(scene.broker, scene.fleet, { id, rest: 20, withKeys: true, consumes: true });
-    await traffic.flows(ENOUGH);
-    const all = await untilSettled(scene);
-    const owner = await ownerOf(scene, id);
-    return { owner, owned: ownedBy(all, owner), path: pathOf(id) };
+    traffic = await startFleetTraffic(scene, id);
+    return { ...(await settledOwner(scene, traffic, { id, enough: ENOUGH })), path: pathOf(id) };
   }
 
   it.each([

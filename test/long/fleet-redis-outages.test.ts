@@ -12,7 +12,8 @@ import {
   untilSettled,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
-import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import { startFleetTraffic } from '../helpers/fleet-traffic.ts';
+import type { Traffic } from '../helpers/kill-traffic.ts';
 import { printTimes } from '../helpers/measured.ts';
 
 type Standalone = Awaited<ReturnType<typeof startStandalone>>;
@@ -37,7 +38,7 @@ describe('three instances whose Redis, with appendfsync always, is killed while 
   afterEach(() => traffic?.stop());
 
   async function begin(id: string): Promise<void> {
-    traffic = await startTraffic(scene.broker, scene.fleet, { id, rest: 20, withKeys: true, consumes: true });
+    traffic = await startFleetTraffic(scene, id);
     await traffic.flows(ENOUGH);
   }
 

@@ -1,8 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { declareMany, startScene, untilAllOnline } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
+import { startFleetTraffic } from '../helpers/fleet-traffic.ts';
 import type { Random } from '../helpers/kill-random.ts';
-import { type FlowReport, startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
+import type { FlowReport, Traffic } from '../helpers/kill-traffic.ts';
 import { FLEET_BREAKAGES, type FleetParts } from './fleet-breakages.ts';
 import { choose, PATIENCE, PER_ROUND, type Round } from './round.ts';
 
@@ -19,7 +20,7 @@ export async function runFleetRound(random: Random): Promise<Round> {
   try {
     await declareMany(scene.fleet, 'idle', IDLE);
     for (const id of BUSY) {
-      traffics.push(await startTraffic(scene.broker, scene.fleet, { id, rest: 20, withKeys: true, consumes: true }));
+      traffics.push(await startFleetTraffic(scene, id));
     }
     for (let count = 0; count < PER_ROUND; count += 1) {
       await pause(random.chance(0.6) ? random.between(0, 500) : random.between(500, 5_000));

@@ -5,7 +5,7 @@ import { notOwner, problemOf, storeProblem } from '../link/link-problems.ts';
 import type { MqttLink } from '../link/mqtt-link.ts';
 import { encodePublish } from '../link/packets.ts';
 import { refusalByLimits, type ServerLimits } from '../link/server-limits.ts';
-import { StoreUnavailable } from '../ports.ts';
+import { mayHaveCommitted } from '../ports.ts';
 import type { Flight } from './flights.ts';
 import { type FlightSession, InFlight, type InFlightOptions } from './in-flight.ts';
 import { handedOver, outcomeUnknown, refusalByVersion } from './publish-answers.ts';
@@ -262,7 +262,7 @@ export class Outbound {
 
 /** An exchange that the store may have recorded may be sent by the next owner, unless this one can take it back before. */
 function unrecorded({ message, kept }: WaitingPublish, error: unknown): Problem {
-  const isKnown = message.qos !== 2 || !(error instanceof StoreUnavailable) || !error.mayHaveCommitted;
+  const isKnown = message.qos !== 2 || !mayHaveCommitted(error);
   // Of one whose outcome is kept a repeat asks the store.
   return isKnown || kept !== null
     ? problemOf(error)

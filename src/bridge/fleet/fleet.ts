@@ -80,14 +80,14 @@ export class Fleet implements Placement {
     const target = this.#placeElsewhere();
     if (target === null) return false;
     this.#leaving += 1;
-    return tell(target)
-      .then(
-        () => true,
-        () => false,
-      )
-      .finally(() => {
-        this.#leaving -= 1;
-      });
+    try {
+      await tell(target);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      this.#leaving -= 1;
+    }
   }
 
   /**

@@ -31,8 +31,6 @@ export class Instance {
   readonly #handOver: HandOver;
   /** Does what needs the owner of a Connection, wherever that is. */
   readonly routed: Router;
-  /** Why it takes nothing any more. */
-  #closed: Problem | null = null;
 
   constructor(options: InstanceOptions) {
     const { dependencies, local, pool, keeper } = options;
@@ -83,7 +81,6 @@ export class Instance {
 
   /** Gives all that is owned here to the others. */
   async giveUpAll(why: Problem, leaveInMs?: number): Promise<void> {
-    this.#closed = why;
     this.routed.close(why);
     this.#options.pool.close(why);
     await this.#fleet.close().catch(() => undefined);
@@ -99,7 +96,7 @@ export class Instance {
     const { local, pool, keeper } = this.#options;
     const [first] = args;
     // What was given up must not be taken again; what has not left yet is served.
-    if (this.#closed !== null && !(typeof first === 'string' && pool.isAtHand(first))) throw this.#closed;
+    if (pool.closed !== null && !(typeof first === 'string' && pool.isAtHand(first))) throw pool.closed;
     if (method !== LOOK) return perform(local, method, args);
     await keeper.look(first as Key);
     await within(ARRIVAL_MS, pool.get(first as Key)?.arrive() ?? Promise.resolve());

@@ -5,7 +5,7 @@ import { outcomeUnknown } from '../delivery/publish-answers.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
 import type { KeptAnswer, KeptRequest, PublicationView, PublishResult } from '../facade.ts';
 import { problemOf } from '../link/link-problems.ts';
-import { type Publication, StoreUnavailable } from '../ports.ts';
+import { mayHaveCommitted, type Publication } from '../ports.ts';
 import { PENDING_MS, PUBLICATION_LIMITS, RETENTION_MS } from './limits.ts';
 import { fromPublishId, newPublicationId, toPublishId } from './publish-ids.ts';
 
@@ -88,7 +88,8 @@ export class KeptPublishes {
       PUBLICATION_LIMITS,
     );
     const result = await beginning.catch((error) => {
-      throw idempotencyKey === null && mayBeQueued(error) ? outcomeUnknown(MAYBE_QUEUED) : error;
+      // With an idempotency key a repeat finds out.
+      throw idempotencyKey === null && mayHaveCommitted(error) ? outcomeUnknown(MAYBE_QUEUED) : error;
     });
     if (result === 'outbox-full' || result === 'full') throw tooMuch(result);
     if (result !== 'begun') return this.#repeat(connection, request, result);
@@ -174,11 +175,6 @@ function tooMuch(full: 'outbox-full' | 'full'): Problem {
 }
 
 const MAYBE_QUEUED = 'The store did not say whether it has the messages: they may be sent';
-
-/** With an idempotency key a repeat finds out. */
-function mayBeQueued(error: unknown): boolean {
-  return error instanceof StoreUnavailable && error.mayHaveCommitted;
-}
 
 function stillRunning(): Problem {
   return new Problem('still-running', { retryAfter: 1 });
