@@ -30,8 +30,11 @@ describe('a Redis that goes away while messages flow in both directions', () => 
 
   it('frozen for seconds: nothing is acknowledged meanwhile, callers are told, and it goes on by itself', async () => {
     store.redis?.signal('SIGSTOP');
-    await pause(SETTLING);
-    const before = acknowledgements();
+    let before: number;
+    do {
+      before = acknowledgements();
+      await pause(SETTLING);
+    } while (acknowledgements() !== before);
     const publishing = bridge.request<{ type: string }>('POST', `${TRAFFIC_PATH}/publish`, { json: message(2) });
     const reading = bridge.request('GET', `${TRAFFIC_PATH}/messages`);
     // Longer than the bridge waits for an answer of Redis.
