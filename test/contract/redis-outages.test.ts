@@ -166,6 +166,16 @@ describe('scripts that the server forgot', () => {
     ]);
     expect(await drain(store, lease.key)).toEqual(['1', '2', '3']);
   });
+
+  it('are sent again also by a store that is being closed', async () => {
+    const [store, reader] = [await open(), await open()];
+    const [one, other] = [await filled(store, []), await filled(store, [])];
+    await shared.admin.call('SCRIPT', 'FLUSH');
+    const underWay = [store.inbound.append(one, 1, entries(['1']), ROOMY), store.leases.renew([one, other], 60_000)];
+    await store.close();
+    await expect(Promise.all(underWay)).resolves.toMatchObject([{ stored: 1 }, { lost: new Set() }]);
+    expect(await drain(reader, one.key)).toEqual(['1']);
+  });
 });
 
 describe('a Redis whose memory is full', () => {

@@ -37,36 +37,20 @@ const NOT_RUN = /^(?:NOSCRIPT|MOVED|ASK|TRYAGAIN) /;
 export class RedisClient implements Commands {
   readonly #connection: Connection;
   readonly #scripts: Scripts;
+  /** Scripts that are being run: one that its server does not know is sent a second time, with its source. */
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(connection: Connection, scripts: Scripts) {
     this.#connection = connection;
     this.#scripts = scripts;
   }
 
-  async run(name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
-    const { sha, source } = this.#scripts[name];
-    const rest = [keys.length, ...keys, ...args];
-    try {
-      return await this.#connection.callBuffer('EVALSHA', [sha, ...rest]);
-    } catch (error) {
-      // The server forgot its scripts (SCRIPT FLUSH, a restart, a fail-over), or never knew this one. It ran nothing.
-      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw unavailable(error);
-    }
-    return await this.send('EVAL', source, ...rest);
+  run(name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    return this.#untilDone(this.#run(name, keys, args));
   }
 
-  async runEach(name: ScriptName, calls: readonly Call[]): Promise<unknown[]> {
-    const replies = new Map<Call, unknown>();
-    const shares = Map.groupBy(calls, ({ keys: [first = ''] }) => this.masterOf(first));
-    const runShare = async (server: Redis | undefined, share: readonly Call[]) => {
-      for (let from = 0; from < share.length; from += PIPELINE_LENGTH) {
-        const part = share.slice(from, from + PIPELINE_LENGTH);
-        const answered = await this.#runTogether(server, name, part);
-        for (const [place, call] of part.entries()) replies.set(call, answered[place]);
-      }
-    };
-    await Promise.all([...shares].map(([server, share]) => runShare(server, share)));
-    return calls.map((call) => replies.get(call));
+  runEach(name: ScriptName, calls: readonly Call[]): Promise<unknown[]> {
+    return this.#untilDone(this.#runEach(name, calls));
   }
 
   async send(command: string, ...args: Argument[]): Promise<unknown> {
@@ -100,9 +84,45 @@ export class RedisClient implements Commands {
 
   /** Waits for the replies to all that was sent, then closes. */
   async close(): Promise<void> {
+    await Promise.allSettled(this.#running);
     // QUIT is answered last; where it cannot be, there is nothing to wait for.
     await this.#connection.quit().catch(() => {});
     this.#connection.disconnect();
+  }
+
+  async #run(name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    const { sha, source } = this.#scripts[name];
+    const rest = [keys.length, ...keys, ...args];
+    try {
+      return await this.#connection.callBuffer('EVALSHA', [sha, ...rest]);
+    } catch (error) {
+      // The server forgot its scripts (SCRIPT FLUSH, a restart, a fail-over), or never knew this one. It ran nothing.
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw unavailable(error);
+    }
+    return await this.send('EVAL', source, ...rest);
+  }
+
+  async #runEach(name: ScriptName, calls: readonly Call[]): Promise<unknown[]> {
+    const replies = new Map<Call, unknown>();
+    const shares = Map.groupBy(calls, ({ keys: [first = ''] }) => this.masterOf(first));
+    const runShare = async (server: Redis | undefined, share: readonly Call[]) => {
+      for (let from = 0; from < share.length; from += PIPELINE_LENGTH) {
+        const part = share.slice(from, from + PIPELINE_LENGTH);
+        const answered = await this.#runTogether(server, name, part);
+        for (const [place, call] of part.entries()) replies.set(call, answered[place]);
+      }
+    };
+    await Promise.all([...shares].map(([server, share]) => runShare(server, share)));
+    return calls.map((call) => replies.get(call));
+  }
+
+  async #untilDone<Reply>(running: Promise<Reply>): Promise<Reply> {
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
   }
 
   async #runTogether(server: Redis | undefined, name: ScriptName, calls: readonly Call[]): Promise<unknown[]> {
