@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import tls from 'node:tls';
-import { createBridge } from './bridge/bridge.ts';
 import type { BridgeDependencies, BrokerProfile, Log } from './bridge/dependencies.ts';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
 import { createFrameBox } from './bridge/fleet/frame-box.ts';
-import { functionNodeId } from './bridge/fleet/node-ids.ts';
+import { functionNodeId, randomNodeId } from './bridge/fleet/node-ids.ts';
 import { createLateBridge, type OpenBridge } from './bridge/late-bridge.ts';
 import type { Store } from './bridge/ports.ts';
 import { createSecretBox } from './bridge/secret-box.ts';
@@ -33,6 +32,12 @@ export interface Composition {
   close(leaveInMs?: number): Promise<void>;
 }
 
+/** A store, and as whom this instance is known in it. */
+interface OpenStore {
+  readonly store: Store;
+  readonly nodeId: string;
+}
+
 /**
  * The composition root: the only place that knows which store and which broker there are. What is not used is not
  * loaded. Rejects with one clear sentence, and leaves nothing open, when a part cannot start.
@@ -55,29 +60,26 @@ export async function compose(
     const context = connectionContext(config, brokers, log);
     const validate: BridgeDependencies['validate'] = (document, { stored } = { stored: false }) =>
       validateConnection(document, context(stored));
-    const { mode, nodeId, leaseTtlMs, poolMax, maxPayload } = config;
-    const dependencies = {
-      brokers,
-      secretBox: createSecretBox(secretKeys),
-      frameBox: createFrameBox(secretKeys),
-      validate,
-      isUrlAllowed: (url: string) =>
-        isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),
-      mode,
-      holder: {
-        nodeId: mode === 'function' ? functionNodeId() : nodeId,
-        process: randomBytes(9).toString('base64url'),
-      },
-      leaseTtlMs,
-      poolMax,
-      maxPayload,
-      ending,
-      log,
-    };
+    const { mode, leaseTtlMs, poolMax, maxPayload } = config;
+    const open = async ({ store, nodeId }: OpenStore) =>
+      bridgeOn({
+        store,
+        brokers,
+        secretBox: createSecretBox(secretKeys),
+        frameBox: createFrameBox(secretKeys),
+        validate,
+        isUrlAllowed: (url: string) =>
+          isUrlAllowed(config.allowUrls, url) && !(config.requireTls && isPlaintextOverNetwork(url)),
+        mode,
+        holder: { nodeId, process: randomBytes(9).toString('base64url') },
+        leaseTtlMs,
+        poolMax,
+        maxPayload,
+        ending,
+        log,
+      });
     const { bridge, close } =
-      file === null
-        ? createLateBridge(async () => bridgeOn(await openStore(config, log), dependencies), log)
-        : bridgeOn(file, dependencies);
+      file === null ? createLateBridge(async () => open(await openStore(config, log)), log) : await open(file);
     return {
       bridge,
       devBroker,
@@ -90,13 +92,15 @@ export async function compose(
       ),
     };
   } catch (error) {
-    await Promise.allSettled([file?.close(), devBroker?.close()]);
+    await Promise.allSettled([file?.store.close(), devBroker?.close()]);
     throw error;
   }
 }
 
-function bridgeOn(store: Store, dependencies: Omit<BridgeDependencies, 'store'>): OpenBridge {
-  const bridge = createBridge({ ...dependencies, store });
+async function bridgeOn(dependencies: BridgeDependencies): Promise<OpenBridge> {
+  const { store } = dependencies;
+  const { createBridge } = await import('./bridge/bridge.ts');
+  const bridge = createBridge(dependencies);
   return {
     bridge,
     close: once((leaveInMs?: number) =>
@@ -126,14 +130,16 @@ function warnOfCertificates({ brokers }: Config, log: Log): void {
   }
 }
 
-async function openStore({ store, nodeId }: Config, log: Log): Promise<Store> {
+async function openStore(config: Config, log: Log): Promise<OpenStore> {
+  const { store, mode } = config;
+  const nodeId = mode === 'function' ? functionNodeId() : (config.nodeId ?? randomNodeId());
   if (store.kind === 'sqlite') {
     const { openSqliteStore } = await import('./store/sqlite/index.ts');
-    return openSqliteStore({ path: store.path });
+    return { nodeId, store: openSqliteStore({ path: store.path }) };
   }
   const { openRedisStore } = await import('./store/redis/index.ts');
   const { url, prefix, minReplicas } = store;
-  return openRedisStore({ url, prefix, minReplicas, nodeId, log });
+  return { nodeId, store: await openRedisStore({ url, prefix, minReplicas, nodeId, log }) };
 }
 
 function keyBesideStore({ store }: Config, log: Log): Uint8Array {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { isLoopbackHost, parseBrokerUrl } from './config/broker-url.ts';
 import { type Environment, environment } from './config/environment.ts';
 import { type BrokerSettings, type ConfigFile, parseConfigFile } from './config/file.ts';
@@ -36,7 +35,8 @@ export interface Config {
   readonly apiKey: string | null;
   /** The first encrypts, all decrypt. Null: generated, and kept beside the embedded store. */
   readonly secretKeys: readonly Uint8Array[] | null;
-  readonly nodeId: string;
+  /** Null: a random one, new at each start. */
+  readonly nodeId: string | null;
   readonly leaseTtlMs: number;
   /** Connections that one instance attaches at the same time. */
   readonly poolMax: number;
@@ -90,7 +90,7 @@ export function loadConfig(
     allowUrls,
     apiKey: settings.BRIDGE_API_KEY ?? null,
     secretKeys: settings.BRIDGE_SECRET_KEY ?? null,
-    nodeId: settings.NODE_ID ?? `node-${randomBytes(6).toString('hex')}`,
+    nodeId: settings.NODE_ID ?? null,
     leaseTtlMs: settings.LEASE_TTL_MS,
     poolMax: settings.POOL_MAX,
     logLevel: settings.LOG_LEVEL,

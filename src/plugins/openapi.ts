@@ -2,6 +2,7 @@ import swagger, { type SwaggerTransform } from '@fastify/swagger';
 import type { FastifySchema } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { makeAll } from '../schemas/lazily.ts';
 import type { App } from './app.ts';
 import type { DeclaredResponse } from './declared-response.ts';
 import { tidyComponents } from './openapi-components.ts';
@@ -13,6 +14,7 @@ Errors are \`application/problem+json\` (RFC 9457); \`type\` names the problem, 
 
 /** Gathers the OpenAPI document from the routes; to be installed before them. */
 export async function installOpenapi(app: App): Promise<void> {
+  makeAll();
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

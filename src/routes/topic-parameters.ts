@@ -6,6 +6,7 @@ import { isUtf8Text } from '../mqtt/payload.ts';
 import { brokerParameter } from '../schemas/common.ts';
 import { invalid } from '../schemas/faults.ts';
 import { publishProperties } from '../schemas/fields.ts';
+import { lazily } from '../schemas/lazily.ts';
 import { publishMessage } from '../schemas/message.ts';
 import { validateOutgoing } from '../schemas/message-rules.ts';
 import { ownSentence } from '../schemas/sentences.ts';
@@ -21,7 +22,6 @@ const inQuery = {
     .describe('The Topic Name.')
     .meta({ examples: ['plant/7/cmd'] }),
 };
-const { userProperties: _asObject, ...properties } = publishProperties;
 
 /** Decimal text as a number; the rest is left for the schema to refuse. */
 function numeric<Schema extends z.ZodType>(schema: Schema) {
@@ -31,31 +31,34 @@ function numeric<Schema extends z.ZodType>(schema: Schema) {
   );
 }
 
-const publishParameters = {
-  broker: brokerParameter.unwrap().optional().describe('The broker profile; default `default`.'),
-  qos: numeric(publishMessage.shape.qos.unwrap()).optional().describe('QoS; default 0 for POST, 1 for PUT and DELETE.'),
-  timeout: numeric(publishMessage.shape.timeout.unwrap())
-    .optional()
-    .describe('Seconds to wait for the outcome, above 0 and at most 60; default 5.'),
-  ...properties,
-  payloadFormatIndicator: numeric(properties.payloadFormatIndicator.unwrap()).optional(),
-  messageExpiryInterval: numeric(properties.messageExpiryInterval.unwrap()).optional(),
-  userProperty: z
-    .preprocess((given) => (typeof given === 'string' ? [given] : given), z.array(z.string()))
-    .optional()
-    .describe('A User Property as `name=value`; may be repeated.')
-    .meta({ examples: [['unit=celsius']] }),
-};
+export const publishByPath = lazily(() => {
+  const message = publishMessage.unwrap();
+  const { userProperties: _asObject, ...properties } = publishProperties.unwrap().shape;
+  return z.strictObject({
+    broker: brokerParameter.unwrap().optional().describe('The broker profile; default `default`.'),
+    qos: numeric(message.shape.qos.unwrap()).optional().describe('QoS; default 0 for POST, 1 for PUT and DELETE.'),
+    timeout: numeric(message.shape.timeout.unwrap())
+      .optional()
+      .describe('Seconds to wait for the outcome, above 0 and at most 60; default 5.'),
+    ...properties,
+    payloadFormatIndicator: numeric(properties.payloadFormatIndicator.unwrap()).optional(),
+    messageExpiryInterval: numeric(properties.messageExpiryInterval.unwrap()).optional(),
+    userProperty: z
+      .preprocess((given) => (typeof given === 'string' ? [given] : given), z.array(z.string()))
+      .optional()
+      .describe('A User Property as `name=value`; may be repeated.')
+      .meta({ examples: [['unit=celsius']] }),
+  });
+});
+export const publishByQuery = lazily(() => z.strictObject({ ...inQuery, ...publishByPath.unwrap().shape }));
 
-export const readByPath = z.strictObject({ broker: brokerParameter });
-export const readByQuery = z.strictObject({ ...inQuery, broker: brokerParameter });
-export const publishByPath = z.strictObject(publishParameters);
-export const publishByQuery = z.strictObject({ ...inQuery, ...publishParameters });
+export const readByPath = lazily(() => z.strictObject({ broker: brokerParameter }));
+export const readByQuery = lazily(() => z.strictObject({ ...inQuery, broker: brokerParameter }));
 
 type PublishQuery = z.output<typeof publishByPath> & { topic?: string };
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-const HEADER_NAMES: Readonly<Record<string, keyof typeof publishParameters>> = {
+const HEADER_NAMES: Readonly<Record<string, keyof z.output<typeof publishByPath>>> = {
   'mqtt-broker': 'broker',
   'mqtt-qos': 'qos',
   'mqtt-timeout': 'timeout',
@@ -69,19 +72,20 @@ const HEADER_NAMES: Readonly<Record<string, keyof typeof publishParameters>> = {
 /** A header carries ASCII only, so what may be any text is percent-encoded in one. */
 const PERCENT_ENCODED: ReadonlySet<string> = new Set(['responseTopic', 'contentType', 'broker']);
 
-const parameterHeaders = Object.fromEntries(
-  Object.entries(HEADER_NAMES).map(([header, name]) => [
-    header,
-    z
-      .string()
-      .optional()
-      .describe(`The same as \`${name}\` in the query${encodingNote(name)}.`),
-  ]),
-);
-
-export const publishHeaders = z
-  .looseObject({ ...parameterHeaders, ...preferenceHeaders.shape })
-  .describe('Parameters as headers; the query wins. And how to be answered.');
+export const publishHeaders = lazily(() => {
+  const parameterHeaders = Object.fromEntries(
+    Object.entries(HEADER_NAMES).map(([header, name]) => [
+      header,
+      z
+        .string()
+        .optional()
+        .describe(`The same as \`${name}\` in the query${encodingNote(name)}.`),
+    ]),
+  );
+  return z
+    .looseObject({ ...parameterHeaders, ...preferenceHeaders.shape })
+    .describe('Parameters as headers; the query wins. And how to be answered.');
+});
 
 function encodingNote(name: string): string {
   if (name === 'userProperty') return ', name and value percent-encoded; may be repeated, or be a list with commas';

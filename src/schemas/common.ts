@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Problem } from '../errors/problem.ts';
 import { connack } from './connack.ts';
+import { lazily } from './lazily.ts';
 
 /** Bytes of UTF-8 in an `id`: its `~base64url` form then fits into a path of 2048 characters. */
 export const MAX_ID_BYTES = 1024;
@@ -12,52 +13,62 @@ export function isReservedId(id: string): boolean {
   return id.startsWith(RESERVED_ID_PREFIX);
 }
 
-const fault = z
-  .object({
-    pointer: z.string().describe('JSON pointer into the body, or `?name` for a parameter.'),
-    detail: z.string(),
-    reference: z
-      .string()
-      .optional()
-      .describe(
-        'The clause that says so: of MQTT 5.0, e.g. `MQTT-3.1.2-24`, unless it names another, e.g. `MQTT 3.1.1 [MQTT-3.1.2-22]`.',
-      ),
-  })
-  .meta({ id: 'Fault' });
+const fault = lazily(() =>
+  z
+    .object({
+      pointer: z.string().describe('JSON pointer into the body, or `?name` for a parameter.'),
+      detail: z.string(),
+      reference: z
+        .string()
+        .optional()
+        .describe(
+          'The clause that says so: of MQTT 5.0, e.g. `MQTT-3.1.2-24`, unless it names another, e.g. `MQTT 3.1.1 [MQTT-3.1.2-22]`.',
+        ),
+    })
+    .meta({ id: 'Fault' }),
+);
 
 /** RFC 9457 problem details; `src/errors/catalogue.ts` lists the types. */
-export const problem = z
-  .object({
-    type: z.string().describe('`/problems/<kebab-name>`.'),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string().optional(),
-    reasonCode: z.int().optional().describe('MQTT’s reason code, when a broker’s answer is the cause.'),
-    reason: z.string().optional().describe('The reason code’s name, or the broker’s Reason String.'),
-    connack: connack.optional().describe('The CONNACK that refused the connection, whole.'),
-    serverReference: z.string().optional().describe('Where else the broker’s DISCONNECT said to go. [MQTT 5.0 §4.11]'),
-    userProperties: z.record(z.string(), z.array(z.string())).optional().describe('Those of the broker’s DISCONNECT.'),
-    errors: z.array(fault).optional().describe('Every fault of the request.'),
-  })
-  .describe('RFC 9457 problem details.')
-  .meta({
-    id: 'Problem',
-    examples: [
-      {
-        type: '/problems/invalid-request',
-        title: 'The request is not valid',
-        status: 400,
-        detail: 'The request has 1 fault.',
-        errors: [
-          {
-            pointer: '/will/topic',
-            detail: 'The Will Topic contains the wildcard "+", which only a Topic Filter may.',
-            reference: 'MQTT-3.3.2-2',
-          },
-        ],
-      },
-    ],
-  });
+export const problem = lazily(() =>
+  z
+    .object({
+      type: z.string().describe('`/problems/<kebab-name>`.'),
+      title: z.string(),
+      status: z.int(),
+      detail: z.string().optional(),
+      reasonCode: z.int().optional().describe('MQTT’s reason code, when a broker’s answer is the cause.'),
+      reason: z.string().optional().describe('The reason code’s name, or the broker’s Reason String.'),
+      connack: connack.optional().describe('The CONNACK that refused the connection, whole.'),
+      serverReference: z
+        .string()
+        .optional()
+        .describe('Where else the broker’s DISCONNECT said to go. [MQTT 5.0 §4.11]'),
+      userProperties: z
+        .record(z.string(), z.array(z.string()))
+        .optional()
+        .describe('Those of the broker’s DISCONNECT.'),
+      errors: z.array(fault).optional().describe('Every fault of the request.'),
+    })
+    .describe('RFC 9457 problem details.')
+    .meta({
+      id: 'Problem',
+      examples: [
+        {
+          type: '/problems/invalid-request',
+          title: 'The request is not valid',
+          status: 400,
+          detail: 'The request has 1 fault.',
+          errors: [
+            {
+              pointer: '/will/topic',
+              detail: 'The Will Topic contains the wildcard "+", which only a Topic Filter may.',
+              reference: 'MQTT-3.3.2-2',
+            },
+          ],
+        },
+      ],
+    }),
+);
 
 /** A Connection's id in a path, after the router's percent-decoding. Decode it with `decodeId`. */
 export const connectionPath = z

@@ -1,14 +1,17 @@
 /** JSON merge patch of a Connection's document. [RFC 7396] */
 import { z } from 'zod';
 import { connectionParameters } from './connection.ts';
+import { lazily } from './lazily.ts';
 
 /**
  * The body of a PATCH: any part of the document, where null removes a member. Only its shape as an object is checked
  * here, because what counts is the patched document: apply `mergePatch`, then `validateConnection`.
  */
-export const connectionPatch = patchOf(connectionParameters)
-  .describe('JSON merge patch of the document (RFC 7396): null removes a member; secrets that are not sent are kept.')
-  .meta({ id: 'ConnectionPatch', examples: [{ keepAlive: 30, will: null }] });
+export const connectionPatch = lazily(() =>
+  patchOf(connectionParameters.unwrap())
+    .describe('JSON merge patch of the document (RFC 7396): null removes a member; secrets that are not sent are kept.')
+    .meta({ id: 'ConnectionPatch', examples: [{ keepAlive: 30, will: null }] }),
+);
 
 /** The target with a merge patch applied; neither argument is changed. [RFC 7396 §2] */
 export function mergePatch(target: unknown, patch: unknown): unknown {
@@ -35,6 +38,7 @@ function patchOf(schema: z.ZodObject): z.ZodObject {
 function unwrap(schema: z.ZodType): { inner: z.ZodType; description: string | undefined } {
   const { description } = schema;
   if (
+    schema instanceof z.ZodLazy ||
     schema instanceof z.ZodOptional ||
     schema instanceof z.ZodExactOptional ||
     schema instanceof z.ZodNullable ||

@@ -4,6 +4,7 @@ import { bufferedHandler } from '../../src/functions/aws/buffered.ts';
 import type { HttpEvent } from '../../src/functions/aws/events.ts';
 import { type StreamingRuntime, streamingHandler } from '../../src/functions/aws/streaming.ts';
 import { functionUrlEvent, httpApiEvent, restApiEvent } from './aws-events.ts';
+import { contextFor, invoke } from './aws-invoke.ts';
 import type { Endpoint, Platform, Received, Sent } from './platform.ts';
 
 export const httpApi: Platform = {
@@ -45,23 +46,7 @@ async function buffered(
   ...[service, timeoutMs]: Parameters<Platform['serve']>
 ): Promise<Endpoint> {
   const handle = bufferedHandler(service);
-  return {
-    async send(request) {
-      // Lambda hands both over as JSON.
-      const event: HttpEvent = JSON.parse(JSON.stringify(toEvent(request)));
-      const response: Awaited<ReturnType<typeof handle>> = JSON.parse(
-        JSON.stringify(await handle(event, contextFor(timeoutMs))),
-      );
-      const { statusCode, headers, body, isBase64Encoded } = response;
-      return { status: statusCode, headers, body: Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8') };
-    },
-    close: async () => {},
-  };
-}
-
-function contextFor(timeoutMs: number) {
-  const ends = Date.now() + timeoutMs;
-  return { getRemainingTimeInMillis: () => ends - Date.now() };
+  return { send: (request) => invoke(handle, toEvent(request), timeoutMs), close: async () => {} };
 }
 
 /** As in Lambda's runtime: the head goes out as JSON and eight NULs, before the first write and with nothing else. */

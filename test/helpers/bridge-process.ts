@@ -7,7 +7,10 @@ import { temporaryDirectory } from './temporary.ts';
 /** Milliseconds: a start takes one or two seconds, and much longer on a machine that is busy with other tests. */
 const START_WITHIN = 30_000;
 
-const SERVER = join(import.meta.dirname, '../../src/server.ts');
+/** What Node is started with, to serve the bridge at PORT. */
+export type Program = readonly [path: string, ...args: string[]];
+
+const SERVER: Program = [join(import.meta.dirname, '../../src/server.ts')];
 
 /** Hundreds of them are started: compiling costs half of a start. */
 const COMPILE_CACHE = join(import.meta.dirname, '../../node_modules/.cache/compile');
@@ -57,12 +60,18 @@ export interface BridgeProcess {
   signal(signal: NodeJS.Signals): void;
 }
 
-/** Runs the real server as its own process in a new temporary directory, and waits until it answers. */
-export async function startBridgeProcess({ env = {} }: { readonly env?: Environment } = {}): Promise<BridgeProcess> {
+export interface BridgeOptions {
+  readonly env?: Environment;
+  /** The real server when not said. */
+  readonly program?: Program;
+}
+
+/** Runs the bridge as its own process in a new temporary directory, and waits until it answers. */
+export async function startBridgeProcess({ env = {}, program }: BridgeOptions = {}): Promise<BridgeProcess> {
   const directory = temporaryDirectory('bridge');
   const port = await freePort();
   const launch = async () => {
-    const child = await launchBridge(directory, { PORT: String(port), ...env });
+    const child = await launchBridge(directory, { PORT: String(port), ...env }, program);
     await child.waitForOutput(/"msg":"listening"/, START_WITHIN);
     return child;
   };
@@ -86,9 +95,9 @@ export async function startBridgeProcess({ env = {} }: { readonly env?: Environm
   };
 }
 
-/** Starts the server without waiting for it: for those that refuse to start. */
-export function launchBridge(directory: string, env: Environment): Promise<RunningProcess> {
-  return startProcess(process.execPath, [SERVER], {
+/** Starts the bridge without waiting for it: for those that refuse to start. */
+export function launchBridge(directory: string, env: Environment, program = SERVER): Promise<RunningProcess> {
+  return startProcess(process.execPath, [...program], {
     cwd: directory,
     env: { ...UNSET, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
   });

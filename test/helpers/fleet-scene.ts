@@ -23,7 +23,7 @@ export interface View {
   readonly queue: { readonly depth: number };
 }
 
-export interface SceneOptions<Store extends FleetStore> extends Pick<FleetOptions, 'count'> {
+export interface SceneOptions<Store extends FleetStore> extends Pick<FleetOptions, 'count' | 'program'> {
   readonly startStore: () => Promise<Store>;
   /** Of all instances. */
   readonly env?: Environment;
@@ -52,6 +52,7 @@ export async function startScene<Store extends FleetStore>({
   env = {},
   wired = false,
   config = [],
+  ...program
 }: SceneOptions<Store>): Promise<Scene<Store>> {
   const [broker, store] = await Promise.all([
     startMosquitto({ config: [...PATIENT_BROKER, ...CONNECTIONS_ONLY, ...config] }),
@@ -68,7 +69,7 @@ export async function startScene<Store extends FleetStore>({
     const wires = wired ? await startFleetWires(broker.url, store.servers[0]?.url ?? '', count) : null;
     ends.push(() => wires?.stop());
     const envOf = (nodeId: string) => ({ ...wires?.env(nodeId), ...env });
-    const fleet = await startFleet({ broker, store, count, env: envOf });
+    const fleet = await startFleet({ broker, store, count, env: envOf, ...program });
     ends.push(() => fleet.end());
     const wiresOf = ({ nodeId }: Instance) => {
       if (wires === null) throw new Error('these instances have no wires');

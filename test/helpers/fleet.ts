@@ -1,5 +1,5 @@
 import { type Balancer, balance, type Target } from './balancer.ts';
-import { type BridgeProcess, type Environment, startBridgeProcess } from './bridge-process.ts';
+import { type BridgeOptions, type BridgeProcess, type Environment, startBridgeProcess } from './bridge-process.ts';
 import type { Mosquitto } from './mosquitto.ts';
 import type { ProcessExit } from './process.ts';
 import { until } from './until.ts';
@@ -36,7 +36,7 @@ export interface Fleet extends Balancer {
   end(): Promise<void>;
 }
 
-export interface FleetOptions {
+export interface FleetOptions extends Pick<BridgeOptions, 'program'> {
   readonly broker: Pick<Mosquitto, 'url'>;
   /** Where the state is: STORE_URL and BRIDGE_SECRET_KEY. */
   readonly store: { readonly env: Environment };
@@ -47,7 +47,7 @@ export interface FleetOptions {
 }
 
 /** NODE_IDs are `node-1` and so on. `request` goes to each of those that are up in turn. */
-export async function startFleet({ broker, store, count = 3, env = {} }: FleetOptions): Promise<Fleet> {
+export async function startFleet({ broker, store, count = 3, env = {}, program }: FleetOptions): Promise<Fleet> {
   const instances: Instance[] = [];
   let lastNumber = 0;
   const add = async () => {
@@ -55,7 +55,10 @@ export async function startFleet({ broker, store, count = 3, env = {} }: FleetOp
     const nodeId = `node-${lastNumber}`;
     const own = typeof env === 'function' ? env(nodeId) : env;
     const common = { ...store.env, MQTT_URL: broker.url, LEASE_TTL_MS: String(LEASE_TTL_MS), NODE_ID: nodeId };
-    const instance = await startInstance(nodeId, { ...common, ...own });
+    const instance = await startInstance(nodeId, {
+      env: { ...common, ...own },
+      ...(program === undefined ? {} : { program }),
+    });
     instances.push(instance);
     return instance;
   };
@@ -83,8 +86,8 @@ export async function startFleet({ broker, store, count = 3, env = {} }: FleetOp
   };
 }
 
-async function startInstance(nodeId: string, env: Environment): Promise<Instance> {
-  const bridge = await startBridgeProcess({ env });
+async function startInstance(nodeId: string, options: BridgeOptions): Promise<Instance> {
+  const bridge = await startBridgeProcess(options);
   let isUp = true;
   const ready = async () => {
     const isReady = async () => (await bridge.request('GET', '/readyz')).status === 200;

@@ -33,8 +33,16 @@ describe.each(['aws', 'google-cloud', 'azure'])('the bundle for %s', (platform) 
     NODE_COMPILE_CACHE: temporaryDirectory('compile-cache'),
     LOG_LEVEL: 'error',
   });
-  const inputsOf = (file: string) =>
-    Object.entries(outputs).flatMap(([path, { inputs }]) => (path.endsWith(`/${file}`) ? Object.keys(inputs) : []));
+  const outputNamed = (file: string) => Object.keys(outputs).find((path) => path.endsWith(`/${file}`)) ?? file;
+  const isOfMain = (path: string) => !/\/(redis|broker|yaml)\.cjs$/.test(path);
+  const inputsOf = (path: string) => Object.keys(outputs[path]?.inputs ?? {});
+  /** The files that are read when this one is. */
+  const readWith = (path: string): string[] => {
+    const imported = (outputs[path]?.imports ?? []).filter(
+      ({ kind, external }) => kind === 'import-statement' && !external,
+    );
+    return [path, ...imported.flatMap((file) => readWith(file.path))];
+  };
 
   it('is small', () => {
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) =>
@@ -57,13 +65,22 @@ describe.each(['aws', 'google-cloud', 'azure'])('the bundle for %s', (platform) 
   });
 
   it('loads what speaks to Redis and to brokers, and what reads YAML, when it is needed', () => {
-    const names = ['ioredis', 'mqtt', 'mqtt-packet', 'ws', 'yaml'];
-    const packages = (file: string) =>
-      names.filter((name) => inputsOf(file).some((input) => input.startsWith(`node_modules/${name}/`)));
-    expect(packages('bridge.cjs')).toEqual([]);
-    expect(packages('redis.cjs')).toEqual(['ioredis']);
-    expect(packages('broker.cjs')).toEqual(['mqtt', 'mqtt-packet', 'ws']);
-    expect(packages('yaml.cjs')).toEqual(['yaml']);
+    const packages = (inputs: readonly string[]) =>
+      ['ioredis', 'mqtt', 'mqtt-packet', 'ws', 'yaml'].filter((name) =>
+        inputs.some((input) => input.startsWith(`node_modules/${name}/`)),
+      );
+    expect(packages(Object.keys(outputs).filter(isOfMain).flatMap(inputsOf))).toEqual([]);
+    expect(packages(inputsOf(outputNamed('redis.cjs')))).toEqual(['ioredis']);
+    expect(packages(inputsOf(outputNamed('broker.cjs')))).toEqual(['mqtt', 'mqtt-packet', 'ws']);
+    expect(packages(inputsOf(outputNamed('yaml.cjs')))).toEqual(['yaml']);
+  });
+
+  it('reads no more at once than answering without a store needs', () => {
+    const atOnce = readWith(outputNamed('bridge.cjs')).flatMap(inputsOf);
+    expect(atOnce).toEqual(expect.arrayContaining(['src/app.ts', 'src/routes/health.ts']));
+    const later =
+      /^(src\/(bridge\/(bridge|pool)|store\/redis\/index|plugins\/openapi)\.ts|node_modules\/@fastify\/swagger\/)/;
+    expect(atOnce.filter((input) => later.test(input))).toEqual([]);
   });
 
   it('loads in a folder of its own', async () => {

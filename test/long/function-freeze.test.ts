@@ -1,11 +1,14 @@
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bundleFunction } from '../../scripts/bundle-function.ts';
 import type { Answer } from '../helpers/bridge-process.ts';
 import type { Instance } from '../helpers/fleet.ts';
-import { pathOf, SCENE_WITHIN, type Scene, startScene } from '../helpers/fleet-scene.ts';
-import { startStandalone } from '../helpers/fleet-stores.ts';
+import { pathOf, SCENE_WITHIN, type Scene, type SceneOptions, startScene } from '../helpers/fleet-scene.ts';
+import { type FleetStore, startStandalone } from '../helpers/fleet-stores.ts';
 import { type RawSubscriber, startSubscriber } from '../helpers/kill-subscriber.ts';
 import { FAULTLESS, judge, Sender } from '../helpers/ledger.ts';
 import { printTimes } from '../helpers/measured.ts';
+import { temporaryDirectory } from '../helpers/temporary.ts';
 import { until } from '../helpers/until.ts';
 
 /** Seconds; Mosquitto gives a client up after one and a half of them, and looks for such every few seconds. */
@@ -15,7 +18,14 @@ type Level = (typeof LEVELS)[number];
 /** Milliseconds until Mosquitto has noticed. */
 const GIVEN_UP_WITHIN = 10_000;
 
-describe('a function that is frozen (SIGSTOP) past 1.5 times the Keep Alive', () => {
+const bundle = temporaryDirectory('aws');
+const SANDBOX = join(import.meta.dirname, '../functions/lambda-sandbox.ts');
+beforeAll(() => bundleFunction('src/functions/aws.ts', bundle));
+
+describe.each<[string, Pick<SceneOptions<FleetStore>, 'program'>]>([
+  ['a process in function mode', {}],
+  ['a sandbox of Lambda with the AWS bundle', { program: [SANDBOX, bundle] }],
+])('a function that is frozen (SIGSTOP) past 1.5 times the Keep Alive: %s', (_, program) => {
   let scene: Scene;
   let frozen: Instance;
   let other: Instance;
@@ -23,7 +33,7 @@ describe('a function that is frozen (SIGSTOP) past 1.5 times the Keep Alive', ()
   let senders: ReadonlyMap<string, Sender>;
   beforeAll(async () => {
     scene = await startScene({
-      ...{ startStore: startStandalone, count: 2, wired: true, env: { BRIDGE_MODE: 'function' } },
+      ...{ startStore: startStandalone, count: 2, wired: true, env: { BRIDGE_MODE: 'function' }, ...program },
     });
     [frozen, other] = scene.fleet.instances as [Instance, Instance];
     arrivals = await startSubscriber(scene.broker.port, 'judge', 'out/#');

@@ -9,24 +9,24 @@ import * as queued from '../../../src/schemas/queued-message.ts';
 import * as subscription from '../../../src/schemas/subscription.ts';
 
 const requests: [string, z.ZodType][] = [
-  ['connectionParameters', connection.connectionParameters],
-  ['connectionPatch', patch.connectionPatch],
-  ['publishBody', message.publishBody],
-  ['subscriptionBody', subscription.subscriptionBody],
-  ['messagesQuery', queued.messagesQuery],
-  ['acknowledgeQuery', queued.acknowledgeQuery],
+  ['connectionParameters', connection.connectionParameters.unwrap()],
+  ['connectionPatch', patch.connectionPatch.unwrap()],
+  ['publishBody', message.publishBody.unwrap()],
+  ['subscriptionBody', subscription.subscriptionBody.unwrap()],
+  ['messagesQuery', queued.messagesQuery.unwrap()],
+  ['acknowledgeQuery', queued.acknowledgeQuery.unwrap()],
   ['connectionPath', common.connectionPath],
 ];
 
 const responses: [string, z.ZodType][] = [
-  ['problem', common.problem],
-  ['connectionView', view.connectionView],
-  ['connectionList', view.connectionList],
-  ['publishResult', message.publishResult],
-  ['batchResult', message.batchResult],
-  ['messagesPage', queued.messagesPage],
-  ['subscriptionResults', subscription.subscriptionResults],
-  ['subscriptionList', subscription.subscriptionList],
+  ['problem', common.problem.unwrap()],
+  ['connectionView', view.connectionView.unwrap()],
+  ['connectionList', view.connectionList.unwrap()],
+  ['publishResult', message.publishResult.unwrap()],
+  ['batchResult', message.batchResult.unwrap()],
+  ['messagesPage', queued.messagesPage.unwrap()],
+  ['subscriptionResults', subscription.subscriptionResults.unwrap()],
+  ['subscriptionList', subscription.subscriptionList.unwrap()],
 ];
 
 interface JsonSchema {
