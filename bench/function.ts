@@ -9,7 +9,7 @@ import type { Load } from './load-generator.ts';
 import type { Options, Plan } from './options.ts';
 import { withResources } from './resources.ts';
 import { type Server, startServer } from './servers.ts';
-import { median } from './statistics.ts';
+import { medianOf, ratio } from './statistics.ts';
 import { formatTable } from './table.ts';
 
 const TRANSPORTS = ['tcp', 'tls'] as const;
@@ -18,18 +18,38 @@ const BOUND = 5;
 /** Requests at the same time in one process: AWS sends one, Google Cloud and Azure as many as they are told to. */
 const CALLERS = [1, 64] as const;
 
-/** A publish in function mode beside (b), which connects, publishes and disconnects, over one transport. */
+const CONTESTANTS = {
+  connecting: '(b) connect, publish, disconnect',
+  warm: '(d) minimal warm server',
+  bridge: 'bridge as a function',
+} as const;
+type Contestant = keyof typeof CONTESTANTS;
+
+/** One contestant over one transport. */
 export interface FunctionFigures {
+  readonly contestant: Contestant;
   readonly transport: (typeof TRANSPORTS)[number];
   readonly callers: (typeof CALLERS)[number];
-  /** Requests/s and milliseconds; medians over the rounds. */
-  readonly warm: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
-  readonly connecting: Pick<Load, 'requestsPerSecond' | 'p50' | 'p99'>;
-  /** The median of the rounds' own ratios of requests/s. */
+  /** Medians over the rounds. */
+  readonly requestsPerSecond: number;
+  /** Milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+  /** Requests/s in relation to (b). */
   readonly ratio: number;
 }
 
-/** Requests at QoS 1 for one Connection, as platforms send them to a process, in interleaved rounds. */
+interface Subject {
+  readonly contestant: Contestant;
+  readonly transport: (typeof TRANSPORTS)[number];
+  readonly server: Server;
+  readonly path: string;
+}
+
+/**
+ * Requests at QoS 1 for one Connection, as platforms send them to a process, in interleaved rounds. (d) keeps its connection
+ * and asks no store whether it may use it: nobody who answers HTTP is faster.
+ */
 export function compareFunction(
   { plan }: Options,
   progress: (text: string) => void,
@@ -39,77 +59,74 @@ export function compareFunction(
     const quiet = ['log_type none', 'log_type information', 'set_tcp_nodelay true'];
     const broker = own(await startMosquitto({ listeners: ['tcp', 'tls'], certificates, config: quiet }));
     const redis = own(await startRedis());
-    const trust = { NODE_EXTRA_CA_CERTS: certificates.ca.certFile };
-    const pairs: { transport: (typeof TRANSPORTS)[number]; warm: Server; connecting: Server; path: string }[] = [];
+    const subjects: Subject[] = [];
     for (const transport of TRANSPORTS) {
-      const { url } = broker.over(transport);
-      const connecting = own(await startServer('bench/servers/connect-per-request.ts', { ...trust, MQTT_URL: url }));
-      const environment = {
-        ...{ ...trust, MQTT_URL: url, BRIDGE_MODE: 'function', HOST: '127.0.0.1', LOG_LEVEL: 'warn' },
+      const reach = { NODE_EXTRA_CA_CERTS: certificates.ca.certFile, MQTT_URL: broker.over(transport).url };
+      const asFunction = {
+        ...{ BRIDGE_MODE: 'function', HOST: '127.0.0.1', LOG_LEVEL: 'warn' },
         ...{ STORE_URL: redis.url, STORE_PREFIX: transport, BRIDGE_SECRET_KEY: randomBytes(32).toString('base64') },
       };
-      const warm = own(await startServer('src/server.ts', environment));
+      const connecting = own(await startServer('bench/servers/connect-per-request.ts', reach));
+      const warm = own(await startServer('bench/servers/warm.ts', reach));
+      const bridge = own(await startServer('src/server.ts', { ...reach, ...asFunction }));
       const path = `/v1/connections/bench-${transport}`;
-      await callJson(warm.port, 'PUT', path, { sessionExpiryInterval: 600 });
-      pairs.push({ transport, warm, connecting, path: `${path}/publish` });
+      await callJson(bridge.port, 'PUT', path, { sessionExpiryInterval: 600 });
+      subjects.push(
+        { contestant: 'connecting', transport, server: connecting, path: '/publish' },
+        { contestant: 'warm', transport, server: warm, path: '/publish' },
+        { contestant: 'bridge', transport, server: bridge, path: `${path}/publish` },
+      );
     }
-    const rounds = pairs.flatMap((pair) =>
-      CALLERS.map((callers) => ({ pair, callers, warm: [] as Load[], connecting: [] as Load[] })),
+    const runs = CALLERS.flatMap((callers) =>
+      subjects.map((subject) => ({ ...subject, callers, rounds: [] as Load[] })),
     );
     // The first round is not counted: it warms all of them up.
     for (let round = 0; round <= plan.publishRounds; round += 1) {
       progress(round === 0 ? 'function: warm-up' : `function: round ${round} of ${plan.publishRounds}`);
-      for (const { pair, callers, warm, connecting } of round % 2 === 1 ? rounds : rounds.toReversed()) {
-        const measured = [
-          await load(pair.warm, pair.path, callers, plan),
-          await load(pair.connecting, '/publish', callers, plan),
-        ] as const;
-        if (round === 0) continue;
-        warm.push(measured[0]);
-        connecting.push(measured[1]);
+      for (const { server, path, callers, rounds } of round % 2 === 1 ? runs : runs.toReversed()) {
+        const measured = await load(server, path, callers, plan);
+        if (round > 0) rounds.push(measured);
       }
     }
-    return rounds.map(({ pair: { transport }, callers, warm, connecting }) => ({
-      transport,
-      callers,
-      warm: medians(warm),
-      connecting: medians(connecting),
-      ratio: median(warm.map((one, index) => one.requestsPerSecond / (connecting[index]?.requestsPerSecond ?? 0))),
-    }));
+    return runs.map(({ contestant, transport, callers, rounds }) => {
+      const baseline = runs.find(
+        (run) => run.contestant === 'connecting' && run.transport === transport && run.callers === callers,
+      );
+      return {
+        ...{ contestant, transport, callers },
+        requestsPerSecond: medianOf(rounds, (one) => one.requestsPerSecond),
+        p50: medianOf(rounds, (one) => one.p50),
+        p99: medianOf(rounds, (one) => one.p99),
+        ratio: ratio(rounds, baseline?.rounds ?? [], (one) => one.requestsPerSecond),
+      };
+    });
   });
 }
 
 export function reportFunction(figures: readonly FunctionFigures[], plan: Plan): string {
-  const cells = ({ requestsPerSecond, p50, p99 }: FunctionFigures['warm']) => [
+  const rows = figures.map(({ contestant, transport, callers, requestsPerSecond, p50, p99, ratio: toConnecting }) => [
+    `${CONTESTANTS[contestant]}, ${transport}`,
+    String(callers),
     Math.round(requestsPerSecond).toLocaleString('en'),
     p50.toFixed(2),
     p99.toFixed(2),
-  ];
-  const rows = figures.flatMap(({ transport, callers, warm, connecting, ratio }) => [
-    [`(b) connect, publish, disconnect, ${transport}`, String(callers), ...cells(connecting), '1.00'],
-    [`bridge as a function, ${transport}`, String(callers), ...cells(warm), ratio.toFixed(2)],
+    toConnecting.toFixed(2),
   ]);
   const conditions = `QoS 1, Redis everysec; medians of ${plan.publishRounds} rounds of ${plan.measureMs / 1000} s`;
   return `Function: ${conditions}\n\n${formatTable(['', 'at once', 'requests/s', 'p50 ms', 'p99 ms', '× (b)'], rows)}\n`;
 }
 
 export function functionTargets(figures: readonly FunctionFigures[]): Target[] {
-  return figures.map(({ transport, callers, ratio }) => ({
-    what: `publish in a function, ${transport}, ${callers} at once, to (b)`,
-    bound: BOUND,
-    measured: ratio,
-  }));
+  return figures
+    .filter(({ contestant }) => contestant === 'bridge')
+    .map(({ transport, callers, ratio: measured }) => ({
+      what: `publish in a function, ${transport}, ${callers} at once, to (b)`,
+      bound: BOUND,
+      measured,
+    }));
 }
 
 function load({ port, pid }: Server, path: string, callers: number, { warmUpMs, measureMs }: Plan): Promise<Load> {
   const job = { targets: [{ port, path }], pids: [pid], body: publishBody(1), warmUpMs, measureMs };
   return runLoad(job, path, callers);
-}
-
-function medians(rounds: readonly Load[]): FunctionFigures['warm'] {
-  return {
-    requestsPerSecond: median(rounds.map(({ requestsPerSecond }) => requestsPerSecond)),
-    p50: median(rounds.map(({ p50 }) => p50)),
-    p99: median(rounds.map(({ p99 }) => p99)),
-  };
 }
