@@ -109,6 +109,11 @@ export interface Leases {
    * that wait the first gets it. Who does not wait is not held up by them.
    */
   acquire(key: Key, holder: Holder, ttlMs: number, waitMs?: number): Promise<Lease | { readonly heldBy: string }>;
+  /**
+   * Calls back when the lease has been given back and `holder` is the first in line. It may be called without that, once
+   * when it begins among others, and what tells it can be lost. Answers how to end it.
+   */
+  watchTurn(key: Key, holder: Holder, onTurn: () => void): () => void;
   /** Whether anybody stands in line for the lease. */
   isAwaited(key: Key): Promise<boolean>;
   /**

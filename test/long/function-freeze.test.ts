@@ -1,6 +1,5 @@
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bundleFunction } from '../../scripts/bundle-function.ts';
+import { bundleForLambda, LAMBDA } from '../functions/lambda.ts';
 import type { Answer } from '../helpers/bridge-process.ts';
 import type { Instance } from '../helpers/fleet.ts';
 import { pathOf, SCENE_WITHIN, type Scene, type SceneOptions, startScene } from '../helpers/fleet-scene.ts';
@@ -8,7 +7,6 @@ import { type FleetStore, startStandalone } from '../helpers/fleet-stores.ts';
 import { type RawSubscriber, startSubscriber } from '../helpers/kill-subscriber.ts';
 import { FAULTLESS, judge, Sender } from '../helpers/ledger.ts';
 import { printTimes } from '../helpers/measured.ts';
-import { temporaryDirectory } from '../helpers/temporary.ts';
 import { until } from '../helpers/until.ts';
 
 /** Seconds; Mosquitto gives a client up after one and a half of them, and looks for such every few seconds. */
@@ -18,13 +16,11 @@ type Level = (typeof LEVELS)[number];
 /** Milliseconds until Mosquitto has noticed. */
 const GIVEN_UP_WITHIN = 10_000;
 
-const bundle = temporaryDirectory('aws');
-const SANDBOX = join(import.meta.dirname, '../functions/lambda-sandbox.ts');
-beforeAll(() => bundleFunction('src/functions/aws.ts', bundle));
+beforeAll(bundleForLambda);
 
 describe.each<[string, Pick<SceneOptions<FleetStore>, 'program'>]>([
   ['a process in function mode', {}],
-  ['a sandbox of Lambda with the AWS bundle', { program: [SANDBOX, bundle] }],
+  ['a sandbox of Lambda with the AWS bundle', { program: LAMBDA }],
 ])('a function that is frozen (SIGSTOP) past 1.5 times the Keep Alive: %s', (_, program) => {
   let scene: Scene;
   let frozen: Instance;

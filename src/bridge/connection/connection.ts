@@ -108,7 +108,7 @@ export class Connection {
           if (this.#finished === null && !this.#network.exists && !this.#network.isBeingMade) await task();
         }),
       onStoreFailure,
-      onDisowned: () => this.retire(notOwner()),
+      onDisowned: (why) => this.retire(why),
       publisher: this.isPublisher
         ? { fallBack: (error) => dependencies.fallBack(this, error), isAwaited: () => this.#outbound.isAwaited }
         : null,

@@ -1,7 +1,7 @@
 import { Problem } from '../../errors/problem.ts';
 import type { ConnectionState, StateReason } from '../../schemas/connection-view.ts';
 import type { BridgeDependencies } from '../dependencies.ts';
-import { notOwner } from '../link/link-problems.ts';
+import { NotOwner, notOwner } from '../link/link-problems.ts';
 import type { Asked, LeaseClock, Standing } from '../ownership/lease-clock.ts';
 import type { ConnectionRecord, Epoch, Fence, Key, Lease } from '../ports.ts';
 import { initialStatus, readStatus, type SessionStatus } from './session-status.ts';
@@ -102,7 +102,7 @@ export class Session {
     const lease = await store.leases.acquire(this.#key, holder, clock.ttlMs, waitMs);
     if ('heldBy' in lease) {
       this.#lease = null;
-      throw notOwner();
+      throw new NotOwner(waitMs > 0 ? this.#key : null);
     }
     this.#asked = asked;
     const isTheSame = lease.epoch === (this.#lease?.epoch ?? this.#lent);

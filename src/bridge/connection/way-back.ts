@@ -33,7 +33,7 @@ export interface WayBackOptions {
   /** The store failed under us, or refused. */
   onStoreFailure: (error: unknown) => void;
   /** Another instance has it: what becomes of it is that one's business. */
-  onDisowned: () => void;
+  onDisowned: (why: Problem) => void;
   /** Null for a Connection of a caller. */
   publisher: PublisherWayBack | null;
 }
@@ -112,7 +112,7 @@ export class WayBack {
     if (problem.type === 'internal') log.error({ err: error, key }, 'attaching failed');
     if (problem.type === 'not-owner') {
       // Another request may have come first in line meanwhile: then the lease is not to be forgotten.
-      if (this.#session.lease === null) onDisowned();
+      if (this.#session.lease === null) onDisowned(problem);
       else this.tryNow();
     } else if (publisher !== null) {
       await this.#publisherFailed(publisher, error, problem);
@@ -197,7 +197,7 @@ export class WayBack {
     if (handedOver?.type === 'not-owner' || handedOver?.type === 'connection-not-found') {
       // With a lease that is ours again, but was another's meanwhile, it begins anew like any that nobody has.
       await this.#session.release(0).catch(() => undefined);
-      onDisowned();
+      onDisowned(handedOver);
       return;
     }
     if (handedOver !== null) {

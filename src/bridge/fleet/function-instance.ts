@@ -7,9 +7,6 @@ import { Gateways } from './gateways.ts';
 import { OnDemand } from './on-demand.ts';
 import { type Routed, Router } from './router.ts';
 
-/** Who stands in line for a lease asks often: others come after, and each has it for the time of a request. */
-const TIMES = { longestPauseMs: 60 };
-
 export interface FunctionInstanceOptions {
   dependencies: Pick<BridgeDependencies, 'store' | 'holder' | 'frameBox' | 'ending' | 'log'>;
   /** What this process does by itself. */
@@ -43,7 +40,10 @@ export class FunctionInstance {
       serve: () => Promise.reject(new Error('A function is asked for nothing')),
     });
     const directory = new Directory({ store, pool, placement: gateways, nodeId: holder.nodeId });
-    this.routed = new Router({ local: onDemand, courier: this.#courier, directory, placement: gateways, times: TIMES });
+    this.routed = new Router({
+      ...{ local: onDemand, courier: this.#courier, directory, placement: gateways },
+      ...{ leases: store.leases, holder },
+    });
   }
 
   start(): Promise<void> {

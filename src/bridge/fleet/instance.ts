@@ -54,7 +54,10 @@ export class Instance {
     });
     this.#directory = new Directory({ store, pool, placement: this.#fleet, nodeId: holder.nodeId });
     this.#handOver = new HandOver({ fleet: this.#fleet, courier: this.#courier, pool, log });
-    this.routed = new Router({ local, courier: this.#courier, directory: this.#directory, placement: this.#fleet });
+    this.routed = new Router({
+      ...{ local, courier: this.#courier, directory: this.#directory, placement: this.#fleet },
+      ...{ leases: store.leases, holder },
+    });
   }
 
   /** Resolves when this instance is one of them. Rejects while another process has its name. */

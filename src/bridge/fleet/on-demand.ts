@@ -3,6 +3,7 @@ import type { Connection } from '../connection/connection.ts';
 import type { Log } from '../dependencies.ts';
 import type { Bridge } from '../facade.ts';
 import { notOwner } from '../link/link-problems.ts';
+import { loadMqttJs } from '../link/mqtt-client.ts';
 import type { Pool } from '../pool.ts';
 import { Stopwatch } from '../stopwatch.ts';
 import { LATE, unlessAborted, within } from '../waiting.ts';
@@ -81,6 +82,8 @@ export class OnDemand implements Routed {
   /** `id`: the Connection that is used; null: the publishers. */
   async #during<Result>(id: string | null, task: (local: Routed) => Promise<Result>): Promise<Result> {
     const { local, pool } = this.#options;
+    // Others wait for the lease while this process has it.
+    loadMqttJs();
     const turn = await this.#takeTurn(id);
     // Also of an invocation that is over, whose code goes on where the process is thawed for the next.
     const ending = this.#options.ending();

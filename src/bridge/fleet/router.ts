@@ -1,13 +1,13 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Problem } from '../../errors/problem.ts';
 import { outcomeUnknown } from '../delivery/publish-answers.ts';
 import type { Bridge, KeptAnswer, KeptRequest, PublishRequest, PublishResult } from '../facade.ts';
 import { notOwner, storeProblem } from '../link/link-problems.ts';
 import { keyedSlot } from '../publishers/slots.ts';
-import { Stopwatch } from '../stopwatch.ts';
 import { type Courier, Unanswered, Unreachable } from './courier.ts';
 import type { Directory } from './directory.ts';
 import type { Placement } from './fleet.ts';
+import type { LineOptions } from './line.ts';
+import { Search } from './search.ts';
 
 /** What only the owner of a Connection can do. */
 export type Routed = Pick<
@@ -50,11 +50,9 @@ const TIMES = {
   graceMs: 3_000,
   /** How long an owner is looked for while the lease is on its way from one instance to another. */
   searchMs: 5_000,
-  longestPauseMs: 500,
 };
-const FIRST_PAUSE_MS = 20;
 
-export interface RouterOptions {
+export interface RouterOptions extends LineOptions {
   /** Does it here, if this instance is the owner or can become it. */
   local: Routed;
   courier: Pick<Courier, 'call'>;
@@ -62,6 +60,16 @@ export interface RouterOptions {
   placement: Placement;
   /** Others than those of `TIMES`. */
   times?: Partial<typeof TIMES>;
+}
+
+/** How a request finds its way. */
+interface Route {
+  /** How long the owner may take. */
+  withinMs?: number;
+  /** What is answered when the owner gives no answer. */
+  unanswered?: (error: unknown) => Problem;
+  /** Where to when there is no such Connection; null: here. */
+  otherwise?: () => Promise<string | null>;
 }
 
 /**
@@ -132,21 +140,21 @@ export class Router implements Routed {
     args: readonly unknown[],
     request: KeptRequest,
   ): Promise<KeptAnswer> {
-    const searching = new Stopwatch();
-    const how = {
-      withinMs: timeOf(request) + this.#times.graceMs,
-      unanswered: unknownOutcome,
-      otherwise: () =>
-        method === 'publishPooledKept' ? this.#options.placement.placeElsewhere() : Promise.resolve(null),
-      searching,
-    };
-    for (let attempt = 0; ; attempt += 1) {
-      const answer = await this.#route<KeptAnswer>(id, method, args, how);
-      const isDone = !('results' in answer && answer.results.some((result) => isForAnother(id, result)));
-      if (isDone || request.idempotencyKey === null || searching.elapsedMs >= this.#times.searchMs) return answer;
-      this.#forget(id);
-      await pause(this.#pauseMs(attempt));
-    }
+    return this.#searching(async (search) => {
+      const how = {
+        withinMs: timeOf(request) + this.#times.graceMs,
+        unanswered: unknownOutcome,
+        otherwise: () =>
+          method === 'publishPooledKept' ? this.#options.placement.placeElsewhere() : Promise.resolve(null),
+      };
+      for (;;) {
+        const answer = await this.#find<KeptAnswer>(search, id, method, args, how);
+        const elsewhere = 'results' in answer ? answer.results.find((result) => isForAnother(id, result)) : undefined;
+        if (elsewhere === undefined || request.idempotencyKey === null || search.isOver) return answer;
+        this.#forget(id);
+        await search.pause(elsewhere);
+      }
+    });
   }
 
   /** Each message of a batch has its own result: those that were not sent go on to the next owner. */
@@ -156,54 +164,52 @@ export class Router implements Routed {
     requests: readonly PublishRequest[],
     argsOf: (left: readonly PublishRequest[]) => readonly unknown[],
   ): Promise<PublishResult[]> {
-    const results: PublishResult[] = [];
-    let left = requests;
-    const searching = new Stopwatch();
-    for (let attempt = 0; ; attempt += 1) {
-      const withinMs = Math.max(...left.map(({ timeoutMs }) => timeoutMs)) + this.#times.graceMs;
-      const how = { withinMs, unanswered: unknownOutcome, searching };
-      const answers = await this.#route<PublishResult[]>(id, method, argsOf(left), how);
-      const first = answers.findIndex((answer) => isForAnother(id, answer));
-      const from = first < 0 ? answers.length : first;
-      results.push(...answers.slice(0, from));
-      if (from === answers.length) return results;
-      if (searching.elapsedMs >= this.#times.searchMs) return [...results, ...answers.slice(from)];
-      // They came back in their order, so that none overtakes another.
-      const rest = answers.slice(from);
-      if (!rest.every((answer) => isForAnother(id, answer))) return [...results, ...rest];
-      left = left.slice(from);
-      this.#forget(id);
-      await pause(this.#pauseMs(attempt));
+    return this.#searching(async (search) => {
+      const results: PublishResult[] = [];
+      let left = requests;
+      for (;;) {
+        const withinMs = Math.max(...left.map(({ timeoutMs }) => timeoutMs)) + this.#times.graceMs;
+        const how = { withinMs, unanswered: unknownOutcome };
+        const answers = await this.#find<PublishResult[]>(search, id, method, argsOf(left), how);
+        const first = answers.findIndex((answer) => isForAnother(id, answer));
+        const from = first < 0 ? answers.length : first;
+        results.push(...answers.slice(0, from));
+        if (from === answers.length) return results;
+        if (search.isOver) return [...results, ...answers.slice(from)];
+        // They came back in their order, so that none overtakes another.
+        const rest = answers.slice(from);
+        if (!rest.every((answer) => isForAnother(id, answer))) return [...results, ...rest];
+        left = left.slice(from);
+        this.#forget(id);
+        await search.pause(rest[0]);
+      }
+    });
+  }
+
+  async #searching<Result>(task: (search: Search) => Promise<Result>): Promise<Result> {
+    const { leases, holder } = this.#options;
+    const search = new Search({ leases, holder, searchMs: this.#times.searchMs });
+    try {
+      return await task(search);
+    } finally {
+      search.end();
     }
   }
 
-  /** With jitter: what waits for the same hand-over must not ask all at once. */
-  #pauseMs(attempt: number): number {
-    return (0.5 + Math.random() / 2) * Math.min(this.#times.longestPauseMs, FIRST_PAUSE_MS * 2 ** attempt);
+  /** `id`: whose owner does it; null: this instance. */
+  #route<Result>(id: string | null, method: keyof Routed, args: readonly unknown[], how?: Route): Promise<Result> {
+    return this.#searching((search) => this.#find<Result>(search, id, method, args, how));
   }
 
-  /** `id`: whose owner does it; null: this instance. */
-  async #route<Result>(
+  async #find<Result>(
+    search: Search,
     id: string | null,
     method: keyof Routed,
     args: readonly unknown[],
-    {
-      withinMs = PATIENCE_MS,
-      unanswered = noAnswer,
-      otherwise = () => Promise.resolve(null),
-      searching = new Stopwatch(),
-    }: {
-      /** How long the owner may take. */
-      withinMs?: number;
-      /** What is answered when the owner gives no answer. */
-      unanswered?: (error: unknown) => Problem;
-      /** Where to when there is no such Connection; null: here. */
-      otherwise?: () => Promise<string | null>;
-      searching?: Stopwatch;
-    } = {},
+    { withinMs = PATIENCE_MS, unanswered = noAnswer, otherwise = () => Promise.resolve(null) }: Route = {},
   ): Promise<Result> {
     const { local, courier, directory } = this.#options;
-    for (let attempt = 0; ; attempt += 1) {
+    for (;;) {
       try {
         const place = id === null ? 'here' : await directory.find(id);
         const nodeId = typeof place === 'object' ? place.nodeId : place === 'nowhere' ? await otherwise() : null;
@@ -214,8 +220,8 @@ export class Router implements Routed {
         if (error instanceof Unanswered) throw unanswered(error);
         if (!isForAnother(id, error) || error === this.#closed) throw error;
         this.#forget(id);
-        if (searching.elapsedMs >= this.#times.searchMs) throw error instanceof Unreachable ? notOwner() : error;
-        await pause(this.#pauseMs(attempt));
+        if (search.isOver) throw error instanceof Unreachable ? notOwner() : error;
+        await search.pause(error);
       }
     }
   }

@@ -2,7 +2,7 @@ import { Problem, type ProblemDetails } from '../../errors/problem.ts';
 import type { ProtocolVersion } from '../../mqtt/protocol-version.ts';
 import { isTransientRefusal, reasonName } from '../../mqtt/reason-codes.ts';
 import type { StateReason } from '../../schemas/connection-view.ts';
-import { StaleEpoch, StoreUnavailable } from '../ports.ts';
+import { type Key, StaleEpoch, StoreUnavailable } from '../ports.ts';
 import { toConnack } from './connack.ts';
 import { type LinkEnd, LinkError } from './link-end.ts';
 
@@ -64,8 +64,18 @@ export function storeProblem(cause: unknown): Problem {
   return new Problem('store-unavailable', { cause, retryAfter: 2 });
 }
 
-export function notOwner(): Problem {
-  return new Problem('not-owner', { detail: 'Another instance has the lease on this Connection', retryAfter: 5 });
+export function notOwner(): NotOwner {
+  return new NotOwner();
+}
+
+export class NotOwner extends Problem {
+  /** The lease for which this process stands in line now; null: for none. */
+  readonly inLineFor: Key | null;
+
+  constructor(inLineFor: Key | null = null) {
+    super('not-owner', { detail: 'Another instance has the lease on this Connection', retryAfter: 5 });
+    this.inLineFor = inLineFor;
+  }
 }
 
 /** The same for the `reason` of a state. */

@@ -9,6 +9,11 @@ import { connackFault } from './connack.ts';
 import type { LinkEnd } from './link-end.ts';
 import { packetFault } from './packet-faults.ts';
 
+/** Has MQTT.js loaded, where that waits for its first use: as in a function's bundle. */
+export function loadMqttJs(): unknown {
+  return MqttClient;
+}
+
 /** What CONNECT says, in the wire's own terms. */
 export interface ConnectOptions {
   target: TransportTarget;

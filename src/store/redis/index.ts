@@ -64,7 +64,6 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   for (const finding of await checkSettings(client)) log.warn({}, finding);
 
   const wakeUps = new WakeUps({
-    keys,
     newSubscriber: () => newSubscriber(address, client.masters(), `${name}:subscriber`),
   });
   const bus = new RedisBus({
@@ -117,7 +116,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<RedisS
   }
   return {
     connections: new RedisConnections(parts),
-    leases: new RedisLeases(client, keys),
+    leases: new RedisLeases(client, keys, wakeUps),
     members: new RedisMembers(client, keys),
     bus,
     schedule,

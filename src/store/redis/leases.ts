@@ -13,6 +13,7 @@ import type { Commands } from './client.ts';
 import { CODES } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { asArray, asText, asTextOrNull } from './replies.ts';
+import type { WakeUps } from './wake-ups.ts';
 
 /** What a release answers when somebody stands in line. */
 const STAYS = 1;
@@ -24,10 +25,12 @@ const STAYS = 1;
 export class RedisLeases implements Leases {
   readonly #client: Commands;
   readonly #keys: Keys;
+  readonly #wakeUps: WakeUps;
 
-  constructor(client: Commands, keys: Keys) {
+  constructor(client: Commands, keys: Keys, wakeUps: WakeUps) {
     this.#client = client;
     this.#keys = keys;
+    this.#wakeUps = wakeUps;
   }
 
   async acquire(key: Key, holder: Holder, ttlMs: number, waitMs = 0): Promise<Lease | { readonly heldBy: string }> {
@@ -38,6 +41,12 @@ export class RedisLeases implements Leases {
     const args = [holder.nodeId, holder.process, nonce, ttlMs, waitMs];
     const [acquired, value] = asArray(await this.#client.run('lease-acquire', names, args));
     return acquired === 1 ? { key, epoch: asText(value) as Epoch, holder } : { heldBy: asText(value) };
+  }
+
+  watchTurn(key: Key, holder: Holder, onTurn: () => void): () => void {
+    return this.#wakeUps.watch(this.#keys.of(key, 'lease'), (first) => {
+      if (first === '' || first === inLine(holder)) onTurn();
+    });
   }
 
   async isAwaited(key: Key): Promise<boolean> {
@@ -62,7 +71,7 @@ export class RedisLeases implements Leases {
   }
 
   #release({ key, epoch }: Fence, when: 'always' | 'unless-awaited'): Promise<unknown> {
-    const names = (['lease', 'waiting'] as const).map((part) => this.#keys.of(key, part));
+    const names = (['lease', 'waiting', 'waiting-until'] as const).map((part) => this.#keys.of(key, part));
     return this.#client.run('lease-release', names, [epoch, when]);
   }
 
@@ -70,4 +79,9 @@ export class RedisLeases implements Leases {
     const lease = asTextOrNull(await this.#client.send('GET', this.#keys.of(key, 'lease')));
     return lease === null ? null : lease.slice(lease.indexOf(' ') + 1);
   }
+}
+
+/** How lease-acquire.lua names a process in the line. */
+function inLine({ nodeId, process }: Holder): string {
+  return `${nodeId} ${process}`;
 }

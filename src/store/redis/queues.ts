@@ -90,7 +90,7 @@ export class RedisQueues implements Queues {
   }
 
   watch(key: Key, onAppend: () => void): () => void {
-    return this.#wakeUps.watch(key, onAppend);
+    return this.#wakeUps.watch(this.#keys.of(key, 'queue'), onAppend);
   }
 
   #names(key: Key): string[] {

@@ -1,43 +1,40 @@
 import type { Redis } from 'ioredis';
-import type { Key } from '../../bridge/ports.ts';
-import type { Keys } from './keys.ts';
 import { Subscriber } from './subscriber.ts';
 
 export interface WakeUpOptions {
-  readonly keys: Keys;
   /** A new connection that ends when it is lost. */
   readonly newSubscriber: () => Redis;
 }
 
+/** `whom`: what the script said, '' where it said nothing, and where something may have been missed. */
+type Watcher = (whom: string) => void;
+
 /**
- * Tells watchers that something was appended. `append` publishes on a channel named like the queue; plain PUBLISH
- * rather than sharded, because it needs one connection whatever the topology, and one small message per group is
- * little for a Cluster's bus. Wake-ups carry nothing and may be superfluous: every watcher is also called once when
- * its subscription stands, at first and after each loss of the connection, since it may have missed some until then.
- * What can still be lost is what a Cluster's nodes lose among themselves.
+ * Tells watchers of what scripts did: on a channel named like the queue `append` says that it appended, on one named like
+ * the lease `lease-release` says whose turn it is. Plain PUBLISH rather than sharded, because it needs one connection
+ * whatever the topology, and one small message per group is little for a Cluster's bus. Wake-ups may be superfluous: every
+ * watcher is also called once when its subscription stands, at first and after each loss of the connection, since it may
+ * have missed some until then. What can still be lost is what a Cluster's nodes lose among themselves.
  */
 export class WakeUps {
-  readonly #keys: Keys;
   /** Watchers by the name of their channel. */
-  readonly #channels = new Map<string, Set<() => void>>();
+  readonly #channels = new Map<string, Set<Watcher>>();
   /** Connected at the first watch. */
   readonly #subscriber: Subscriber;
 
-  constructor({ keys, newSubscriber }: WakeUpOptions) {
-    this.#keys = keys;
+  constructor({ newSubscriber }: WakeUpOptions) {
     this.#subscriber = new Subscriber({
       newConnection: newSubscriber,
       subscribe: async (connection) => {
-        connection.on('message', (name: string) => this.#wake(name));
+        connection.on('message', (name: string, whom: string) => this.#wake(name, whom));
         await this.#subscribe(connection, [...this.#channels.keys()]);
       },
     });
   }
 
   /** Each call is a watcher of its own, with a function that was given before too. */
-  watch(key: Key, onAppend: () => void): () => void {
-    const name = this.#keys.of(key, 'queue');
-    const watcher = () => onAppend();
+  watch(name: string, onWake: Watcher): () => void {
+    const watcher: Watcher = (whom) => onWake(whom);
     const watchers = this.#channels.get(name);
     if (watchers === undefined) {
       this.#channels.set(name, new Set([watcher]));
@@ -56,7 +53,7 @@ export class WakeUps {
     this.#subscriber.close();
   }
 
-  #unwatch(name: string, watcher: () => void): void {
+  #unwatch(name: string, watcher: Watcher): void {
     const watchers = this.#channels.get(name);
     if (watchers === undefined || !watchers.delete(watcher) || watchers.size > 0) return;
     this.#channels.delete(name);
@@ -66,10 +63,10 @@ export class WakeUps {
   async #subscribe(connection: Redis, names: readonly string[]): Promise<void> {
     if (names.length === 0) return;
     await connection.subscribe(...names);
-    for (const name of names) this.#wake(name);
+    for (const name of names) this.#wake(name, '');
   }
 
-  #wake(name: string): void {
-    for (const watcher of [...(this.#channels.get(name) ?? [])]) watcher();
+  #wake(name: string, whom: string): void {
+    for (const watcher of [...(this.#channels.get(name) ?? [])]) watcher(whom);
   }
 }

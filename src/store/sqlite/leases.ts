@@ -34,6 +34,10 @@ export class MemoryLeases implements Leases {
   }
 
   /** One process has the file: nobody stands in line. */
+  watchTurn(): () => void {
+    return () => {};
+  }
+
   async isAwaited(): Promise<boolean> {
     return false;
   }

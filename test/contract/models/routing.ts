@@ -55,7 +55,10 @@ class Node {
     const pool = { isAtHand: () => this.lease !== null };
     const placement = { placeElsewhere: () => Promise.resolve(null) };
     const directory = new Directory({ store, pool, placement, nodeId });
-    this.router = new Router({ local, courier: this.#courier, directory, placement, times: TIMES });
+    this.router = new Router({
+      ...{ local, courier: this.#courier, directory, placement, times: TIMES },
+      ...{ leases: store.leases, holder },
+    });
   }
 
   start(): Promise<void> {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Epoch, type Key, StaleEpoch } from '../../../src/bridge/ports.ts';
+import { until } from '../../helpers/until.ts';
 import { holderOf, LONG, newKey, own, type StoreContext } from './fixtures.ts';
 
 const SHORT = 300;
@@ -37,6 +38,29 @@ export function describeLeases(context: StoreContext): void {
       expect(await store.leases.holder(lease.key)).toBe(isAwaited ? again.holder.nodeId : null);
       await store.leases.release(again);
       expect(await other.leases.acquire(lease.key, holderOf('node-b'), LONG, LONG)).toMatchObject({ key: lease.key });
+    });
+
+    it('tell the first in line when they are given back, and only that one', async () => {
+      const { store, other } = context;
+      const lease = await own(store);
+      const [first, second] = [holderOf('node-b'), holderOf('node-c')];
+      const told: string[] = [];
+      const ends = [first, second].map((holder) =>
+        other.leases.watchTurn(lease.key, holder, () => told.push(holder.nodeId)),
+      );
+      for (const holder of [first, second]) await other.leases.acquire(lease.key, holder, LONG, LONG);
+      // Where nobody can stand in line nobody is told.
+      if (await store.leases.isAwaited(lease.key)) {
+        await until(() => told.length === 2, { what: 'both are told that they are heard' });
+        await store.leases.release(lease);
+        await until(() => told.length === 3, { what: 'the first is told' });
+        const theirs = await other.leases.acquire(lease.key, first, LONG, LONG);
+        if ('heldBy' in theirs) throw new Error('it was not its turn');
+        await store.leases.release(theirs);
+        await until(() => told.length === 4, { what: 'the second is told' });
+        expect(told.slice(2)).toEqual(['node-b', 'node-c']);
+      }
+      for (const end of ends) end();
     });
 
     it('have one winner when many ask at the same time', async () => {

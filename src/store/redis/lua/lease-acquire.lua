@@ -20,6 +20,7 @@ Output
   {0, instance} another one has it, or '' when others come first
 ]]
 --- @include now
+--- @include first-in-line
 
 local me, wait = ARGV[1] .. ' ' .. ARGV[2], tonumber(ARGV[5])
 
@@ -28,15 +29,6 @@ local function standInLine(time)
   redis.call('ZADD', KEYS[4], time + wait, me)
   redis.call('PEXPIRE', KEYS[3], wait)
   redis.call('PEXPIRE', KEYS[4], wait)
-end
-
--- Whoever asks no more is passed over.
-local function firstInLine(time)
-  for _, gone in ipairs(redis.call('ZRANGE', KEYS[4], '-inf', time, 'BYSCORE')) do
-    redis.call('ZREM', KEYS[3], gone)
-    redis.call('ZREM', KEYS[4], gone)
-  end
-  return redis.call('ZRANGE', KEYS[3], 0, 0)[1]
 end
 
 local current = redis.call('GET', KEYS[1])
@@ -51,7 +43,7 @@ end
 -- Whoever has it does not stand in line to be told so.
 if wait > 0 and not current then
   local time = now()
-  local first = firstInLine(time)
+  local first = firstInLine(KEYS[3], KEYS[4], time)
   if first and first ~= me then
     standInLine(time)
     return {0, ''}

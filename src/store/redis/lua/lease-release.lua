@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 --[[
-Gives the lease back if that epoch still holds it.
+Gives the lease back if that epoch still holds it, and wakes whoever is the first in line (a PUBLISH on the channel named
+like the lease).
 
 Input
   KEYS[1] lease
-  KEYS[2] waiting  sorted set: processes that stand in line
+  KEYS[2] waiting        sorted set: processes that stand in line, by the time at which they came
+  KEYS[3] waiting-until  sorted set: the same, by the time until which they wait
   ARGV[1] epoch
   ARGV[2] 'always', or 'unless-awaited'
 Output
@@ -13,6 +15,8 @@ Output
   -1 the epoch is stale
 ]]
 --- @include owns
+--- @include now
+--- @include first-in-line
 
 if not owns(KEYS[1], ARGV[1]) then
   return -1
@@ -21,4 +25,10 @@ if ARGV[2] == 'unless-awaited' and redis.call('EXISTS', KEYS[2]) == 1 then
   return 1
 end
 redis.call('DEL', KEYS[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  local first = firstInLine(KEYS[2], KEYS[3], now())
+  if first then
+    redis.call('PUBLISH', KEYS[1], first)
+  end
+end
 return 0
