@@ -52,9 +52,11 @@ describe('an owner that is killed (kill -9) while messages flow in both directio
     const after = await untilAllOnline(fleet);
     print(`owners before: ${JSON.stringify(loads(before))}, after: ${JSON.stringify(loads(after))}`);
     expect(ownedBy(after, owner)).toEqual([]);
+    // They went to whoever had less to do: none has much more than its half, unless it had that already.
+    const half = after.size / 2 + Math.max(1, orphans.length / 4);
     for (const survivor of fleet.others(owner)) {
-      const inherited = ownedBy(after, survivor).filter((id) => orphans.includes(id));
-      expect(inherited.length, survivor.nodeId).toBeGreaterThanOrEqual(Math.floor(orphans.length / 4));
+      const [had, has] = [before, after].map((all) => ownedBy(all, survivor).length) as [number, number];
+      expect(has, survivor.nodeId).toBeLessThanOrEqual(Math.max(had, half));
     }
     await traffic.flows(ENOUGH);
     await expectFaultless(traffic);
