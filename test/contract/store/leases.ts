@@ -63,6 +63,16 @@ export function describeLeases(context: StoreContext): void {
       for (const end of ends) end();
     });
 
+    it('pass over whoever stood in line and asks no more', async () => {
+      const { store, other } = context;
+      const lease = await own(store);
+      await other.leases.acquire(lease.key, holderOf('node-b'), LONG, 200);
+      await other.leases.acquire(lease.key, holderOf('node-c'), LONG, LONG);
+      await store.leases.release(lease);
+      const isTheirs = async () => 'epoch' in (await other.leases.acquire(lease.key, holderOf('node-c'), LONG, LONG));
+      await context.elapse(200, isTheirs);
+    });
+
     it('have one winner when many ask at the same time', async () => {
       const key = newKey();
       const answers = await Promise.all(
