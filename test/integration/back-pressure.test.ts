@@ -62,7 +62,8 @@ describe('back-pressure', () => {
       const began = performance.now();
       connection.send({ cmd: 'puback', messageId, reasonCode: 0 });
       expect(await answer).toEqual([expect.objectContaining({ qos: 1 })]);
-      expect(performance.now() - began).toBeLessThan(1_500);
+      // The store never answers here; what holds the answer up besides is other tests, on a busy machine.
+      expect(performance.now() - began).toBeLessThan(3_500);
       for (let pings = 0; pings < 3; pings += 1) {
         await connection.next('pingreq');
         connection.send({ cmd: 'pingresp' });
