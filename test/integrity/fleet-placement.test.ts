@@ -48,7 +48,7 @@ describe('placement', () => {
     const all = await untilAllOnline(scene.fleet);
     print(`owners: ${JSON.stringify(loads(all))}`);
     for (const { nodeId } of scene.fleet.instances) {
-      expect(ownedBy(all, nodeId).length, nodeId).toBeGreaterThanOrEqual(CONNECTIONS / 6);
+      expect(ownedBy(all, nodeId).length, nodeId).toBeGreaterThanOrEqual(CONNECTIONS / 4);
     }
     for (const id of ids.filter((each) => !isPersistent(each))) expect(story(scene.log, id, 0), id).toBe('connected');
   }, 60_000);

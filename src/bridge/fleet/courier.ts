@@ -167,11 +167,6 @@ export class Courier {
     }
   }
 
-  /** Instances that calls wait for. */
-  get waitsFor(): Set<string> {
-    return new Set([...this.#pending.values()].map(({ to }) => to));
-  }
-
   /** Takes no more; ends once what was taken has its answer, and that has left. Who still waits for one gets none. */
   async stop(): Promise<void> {
     this.#listening?.stop();

@@ -1,75 +1,66 @@
-import type { Log } from '../dependencies.ts';
-import type { Holder, Member, Members } from '../ports.ts';
+import type { Member } from '../ports.ts';
+import { NEWS_MS, Roster, type RosterOptions } from './roster.ts';
 
 /** An instance announces itself at a third of the lease time: two announcements may fail. */
-const ANNOUNCEMENTS_PER_LEASE = 3;
+const REVIEWS_PER_LEASE = 3;
 /** A new Connection goes to another instance that has so many fewer, one that is there only where the part says so too. */
 const MARGIN = 2;
 const MOVE = { part: 1.5, margin: 5 };
+/** Until what was placed somewhere is owned there, was announced from there and was read here, in milliseconds. */
+const PLACED_MS = 2 * NEWS_MS;
 
-export interface FleetOptions {
-  members: Members;
-  holder: Holder;
-  leaseTtlMs: number;
-  /** Connections that this instance owns, or is looking at. */
-  load: () => number;
-  /** After each announcement. */
-  onNews: () => void;
-  log: Log;
+export interface FleetOptions extends RosterOptions {
+  /** At the start, and three times per lease time. */
+  onReview: () => void;
 }
 
 /** Where a Connection that nobody owns is to go. */
 export interface Placement {
-  /** The instance; null: this one. It is counted as given there. */
+  /** The instance; null: this one. It is counted as placed there. */
   placeElsewhere(): Promise<string | null>;
 }
 
-/** The instances that share the store: who lives, and who has least to do. */
+/** The instances that share the store: which of them is to take what. */
 export class Fleet implements Placement {
   readonly #options: FleetOptions;
-  #others: readonly Member[] = [];
-  /** Processes that were replaced, or were not seen any more, at the last announcement. */
-  #ended: ReadonlySet<string> = new Set();
-  #open = true;
-  /** Whether this instance had clearly more to do than another one before the last announcement. */
+  readonly #roster: Roster;
+  /** Whether this instance had clearly more to do than another one before the last review. */
   #wasHeavier = false;
-  #timer: NodeJS.Timeout | undefined;
-  /** What this instance has given to others since the last announcement. */
-  readonly #given = new Map<string, number>();
+  /** What was placed from here a moment ago, here too: no load that was announced may include it yet. */
+  readonly #placed = new Map<string, number>();
   /** Connections that count as this instance's and are on their way to another one. */
   #leaving = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    this.#roster = new Roster({ ...options, load: () => this.#load });
   }
 
   /** Resolves once this instance is announced. */
   async start(): Promise<void> {
-    await this.#announce();
-    const { leaseTtlMs, log } = this.#options;
-    const announce = () => void this.#announce().catch((err) => log.warn({ err }, 'this instance was not announced'));
-    this.#timer = setInterval(announce, leaseTtlMs / ANNOUNCEMENTS_PER_LEASE);
+    const { leaseTtlMs, onReview } = this.#options;
+    await this.#roster.start();
+    onReview();
+    this.#timer = setInterval(() => void this.#review(), leaseTtlMs / REVIEWS_PER_LEASE);
   }
 
   /** From now on nothing is placed here. */
-  async close(): Promise<void> {
-    this.#open = false;
-    await this.#announce();
+  close(): Promise<void> {
+    return this.#roster.close();
   }
 
   async leave(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#options.members.leave(this.#options.holder);
-  }
-
-  /** Whether the process that was that instance was found gone, or replaced, by the last announcement. */
-  hasEnded(nodeId: string): boolean {
-    return this.#ended.has(nodeId);
+    await this.#roster.leave();
   }
 
   /** Where a Connection that nobody owns is to go: the instance that has least to do; null: this one. */
-  placeElsewhere(): Promise<string | null> {
-    return Promise.resolve(this.#placeElsewhere());
+  async placeElsewhere(): Promise<string | null> {
+    await this.#roster.catchUp();
+    const target = this.#lighter();
+    this.#place(target ?? this.#options.holder.nodeId);
+    return target;
   }
 
   /**
@@ -77,8 +68,10 @@ export class Fleet implements Placement {
    * could not be told.
    */
   async passOn(tell: (nodeId: string) => Promise<void>): Promise<boolean> {
-    const target = this.#placeElsewhere();
+    await this.#roster.catchUp();
+    const target = this.#lighter();
     if (target === null) return false;
+    this.#place(target);
     this.#leaving += 1;
     try {
       await tell(target);
@@ -92,25 +85,26 @@ export class Fleet implements Placement {
 
   /**
    * Where one that is owned here is to move: the instance that has least to do, if that has been clearly less at two
-   * announcements; null: nowhere. What others announce is from a while ago.
+   * reviews; null: nowhere. One that looks idle now may have just begun.
    */
   moveElsewhere(): string | null {
     const least = this.#leastLoaded();
     if (least === undefined || !this.#wasHeavier || !this.#isHeavier(least)) return null;
-    return this.#give(least.nodeId);
+    return this.#place(least.nodeId);
   }
 
-  /** The instance that has least to do of the others; null when there is none. It is counted as given. */
+  /** The instance that has least to do of the others; null when there is none. It is counted as placed there. */
   leastLoaded(): string | null {
     const least = this.#leastLoaded();
-    return least === undefined ? null : this.#give(least.nodeId);
+    return least === undefined ? null : this.#place(least.nodeId);
   }
 
-  #placeElsewhere(): string | null {
+  /** The instance that has least to do, if that is another one. */
+  #lighter(): string | null {
     const least = this.#leastLoaded();
     if (least === undefined) return null;
-    if (this.#open && this.#load < this.#loadOf(least) + MARGIN) return null;
-    return this.#give(least.nodeId);
+    const own = this.#load + this.#placedAt(this.#options.holder.nodeId);
+    return this.#roster.isOpen && own < this.#loadOf(least) + MARGIN ? null : least.nodeId;
   }
 
   get #load(): number {
@@ -122,28 +116,27 @@ export class Fleet implements Placement {
   }
 
   #leastLoaded(): Member | undefined {
-    return this.#others.filter(({ open }) => open).sort((a, b) => this.#loadOf(a) - this.#loadOf(b))[0];
+    return this.#roster.others.filter(({ open }) => open).sort((a, b) => this.#loadOf(a) - this.#loadOf(b))[0];
   }
 
   #loadOf({ nodeId, load }: Member): number {
-    return load + (this.#given.get(nodeId) ?? 0);
+    return load + this.#placedAt(nodeId);
   }
 
-  #give(nodeId: string): string {
-    this.#given.set(nodeId, (this.#given.get(nodeId) ?? 0) + 1);
+  #placedAt(nodeId: string): number {
+    return this.#placed.get(nodeId) ?? 0;
+  }
+
+  #place(nodeId: string): string {
+    const count = (change: number) => this.#placed.set(nodeId, this.#placedAt(nodeId) + change);
+    count(1);
+    setTimeout(count, PLACED_MS, -1).unref();
     return nodeId;
   }
 
-  async #announce(): Promise<void> {
-    const { members, holder, leaseTtlMs, onNews } = this.#options;
-    const before = this.#leastLoaded();
-    this.#wasHeavier = before !== undefined && this.#isHeavier(before);
-    const all = await members.announce({ ...holder, load: this.#load, open: this.#open }, leaseTtlMs);
-    const others = all.filter(({ nodeId }) => nodeId !== holder.nodeId);
-    const alive = new Set(others.map((other) => other.process));
-    this.#ended = new Set(this.#others.filter((other) => !alive.has(other.process)).map(({ nodeId }) => nodeId));
-    this.#others = others;
-    this.#given.clear();
-    onNews();
+  async #review(): Promise<void> {
+    const least = this.#leastLoaded();
+    this.#wasHeavier = least !== undefined && this.#isHeavier(least);
+    if (await this.#roster.announce()) this.#options.onReview();
   }
 }

@@ -50,7 +50,8 @@ export class Instance {
       leaseTtlMs,
       log,
       load: () => pool.allOwned().length + keeper.looking,
-      onNews: () => this.#onNews(),
+      onGone: (nodeId) => this.#courier.giveUpOn(nodeId),
+      onReview: () => this.#review(),
     });
     this.#directory = new Directory({ store, pool, placement: this.#fleet, nodeId: holder.nodeId });
     this.#handOver = new HandOver({ fleet: this.#fleet, courier: this.#courier, pool, log });
@@ -106,9 +107,8 @@ export class Instance {
     return null;
   }
 
-  #onNews(): void {
+  #review(): void {
     void this.#courier.keepTime();
-    for (const nodeId of this.#courier.waitsFor) if (this.#fleet.hasEnded(nodeId)) this.#courier.giveUpOn(nodeId);
     this.#handOver.some().catch((err) => this.#options.dependencies.log.warn({ err }, 'handing over failed'));
   }
 }

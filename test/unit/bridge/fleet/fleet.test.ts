@@ -1,6 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Fleet } from '../../../../src/bridge/fleet/fleet.ts';
+import { NEWS_MS } from '../../../../src/bridge/fleet/roster.ts';
 import type { Members } from '../../../../src/bridge/ports.ts';
+import { MemoryMembers } from '../../../../src/store/sqlite/members.ts';
 
 const LEASE_TTL_MS = 60_000;
 
@@ -24,7 +27,8 @@ describe('a Connection that has lost its owner', () => {
       holder: { nodeId: 'self', process: 'process of self' },
       leaseTtlMs: LEASE_TTL_MS,
       load: () => load,
-      onNews: () => undefined,
+      onGone: () => undefined,
+      onReview: () => undefined,
       log: { debug() {}, info() {}, warn() {}, error() {} },
     });
     fleets.push(fleet);
@@ -51,5 +55,58 @@ describe('a Connection that has lost its owner', () => {
     const tell = () => Promise.reject(new Error('unreachable'));
     expect(await (await startFleet(9, { b: 8 })).passOn(tell)).toBe(false);
     expect(await (await startFleet(9, {})).passOn(tell)).toBe(false);
+  });
+});
+
+describe('new Connections', () => {
+  const fleets: Fleet[] = [];
+  afterEach(() => Promise.all(fleets.splice(0).map((fleet) => fleet.leave())));
+
+  /** Instances that start at the same time, and own nothing yet. */
+  async function startAll(count: number): Promise<{ owned: number[]; declare: (at: number) => Promise<void> }> {
+    const members = new MemoryMembers(Date.now);
+    const owned = Array.from({ length: count }, () => 0);
+    const started = owned.map(
+      (_, index) =>
+        new Fleet({
+          members,
+          holder: { nodeId: String(index), process: `process of ${index}` },
+          leaseTtlMs: LEASE_TTL_MS,
+          load: () => owned[index] ?? 0,
+          onGone: () => undefined,
+          onReview: () => undefined,
+          log: { debug() {}, info() {}, warn() {}, error() {} },
+        }),
+    );
+    fleets.push(...started);
+    for (const fleet of started) await fleet.start();
+    // The first has heard of none of the others by then, and announces itself again in a minute.
+    await pause(1.2 * NEWS_MS);
+    const declare = async (at: number) => {
+      const target = Number((await started[at]?.placeElsewhere()) ?? at);
+      // A lease is taken, which takes a while.
+      await pause(5);
+      owned[target] = (owned[target] ?? 0) + 1;
+    };
+    return { owned, declare };
+  }
+
+  it.each([
+    ['all asked of one instance at once', 60, () => 0],
+    ['asked of all of them at once', 60, (index: number) => index % 3],
+  ])('%s are spread evenly', async (_, count, instanceOf) => {
+    const { owned, declare } = await startAll(3);
+    await Promise.all(Array.from({ length: count }, (_, index) => declare(instanceOf(index))));
+    expect(owned.reduce((sum, load) => sum + load)).toBe(count);
+    for (const load of owned) expect(Math.abs(load - count / 3), String(owned)).toBeLessThanOrEqual(2);
+  });
+
+  it('asked of one instance after the other for a while are spread evenly', async () => {
+    const { owned, declare } = await startAll(3);
+    for (let index = 0; index < 90; index += 6) {
+      await Promise.all(Array.from({ length: 6 }, (_, place) => declare((index + place) % 3)));
+      await pause(50);
+    }
+    for (const load of owned) expect(Math.abs(load - 30), String(owned)).toBeLessThanOrEqual(5);
   });
 });
