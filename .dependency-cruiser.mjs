@@ -12,6 +12,7 @@ const layers = {
   mqtt: { files: '^src/mqtt/', below: [] },
   errors: { files: '^src/errors/', below: ['mqtt'] },
   tls: { files: '^src/tls/', below: [] },
+  once: { files: '^src/once\\.ts$', below: [] },
   schemas: { files: '^src/schemas/', below: ['mqtt', 'errors', 'tls'] },
   config: { files: '^src/config(/|\\.ts$)', below: ['mqtt', 'errors', 'tls'] },
   ports: { files: '^src/bridge/ports\\.ts$', below: ['mqtt', 'errors'] },
@@ -29,7 +30,7 @@ const layers = {
   server: { files: '^src/(server|greeting)\\.ts$', below: ['compose', 'app', 'leaves'] },
   functions: { files: '^src/functions/', below: ['compose', 'app', 'leaves'] },
 };
-const leaves = ['mqtt', 'errors', 'tls', 'schemas', 'config'];
+const leaves = ['mqtt', 'errors', 'tls', 'once', 'schemas', 'config'];
 
 /** Packages and built-in modules that only some files may know. */
 const libraries = [

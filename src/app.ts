@@ -7,6 +7,7 @@ import Fastify, {
 } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Bridge, ValidatedConnection } from './bridge/facade.ts';
+import { once } from './once.ts';
 import type { App } from './plugins/app.ts';
 
 import { installAuth } from './plugins/auth.ts';
@@ -101,7 +102,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<App> {
 /** Answers how to get the OpenAPI document. What makes it takes long to load, and is not loaded where nobody asks. */
 async function installReference(app: App, dependencies: AppDependencies): Promise<RouteDependencies['contract']> {
   const { reference = 'page' } = dependencies;
-  if (reference === 'onDemand') return onceMade(() => describe(dependencies));
+  if (reference === 'onDemand') return once(() => describe(dependencies));
   const { installOpenapi } = await import('./plugins/openapi.ts');
   await installOpenapi(app);
   if (reference === 'page') {
@@ -117,12 +118,4 @@ async function describe(dependencies: AppDependencies): Promise<object> {
   const document = app.swagger();
   await app.close();
   return document;
-}
-
-function onceMade<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | null = null;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }

@@ -13,6 +13,7 @@ import { isUrlAllowed } from './config/url-patterns.ts';
 import type { Config } from './config.ts';
 import type { DevBroker } from './dev-broker.ts';
 import { isPlaintextOverNetwork } from './mqtt/broker-schemes.ts';
+import { once } from './once.ts';
 import { type ConnectionContext, validateConnection } from './schemas/connection-rules.ts';
 import { asksForQuic } from './schemas/rules/broker.ts';
 import { loadOrCreateKey } from './secret-key-file.ts';
@@ -217,12 +218,4 @@ async function inTurn(first: () => Promise<void>, second: () => Promise<void>): 
   } finally {
     await second();
   }
-}
-
-function once<Args extends unknown[]>(task: (...args: Args) => Promise<void>): (...args: Args) => Promise<void> {
-  let running: Promise<void> | null = null;
-  return (...args) => {
-    running ??= task(...args);
-    return running;
-  };
 }

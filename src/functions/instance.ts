@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { type App, buildApp } from '../app.ts';
 import { compose } from '../compose.ts';
 import { loadConfig } from '../config.ts';
+import { once } from '../once.ts';
 import type { Invocations } from './invocations.ts';
 import type { KeeperDependencies } from './keeping.ts';
 
@@ -62,12 +63,4 @@ async function makeInstance(
     await close();
     throw error;
   }
-}
-
-function once(task: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | null = null;
-  return () => {
-    running ??= task();
-    return running;
-  };
 }

@@ -1,7 +1,7 @@
 import type { Member } from '../ports.ts';
 import { NEWS_MS, Roster, type RosterOptions } from './roster.ts';
 
-/** An instance announces itself at a third of the lease time: two announcements may fail. */
+/** Of who has clearly more to do. Each is an announcement: two may fail. */
 const REVIEWS_PER_LEASE = 3;
 /** A new Connection goes to another instance that has so many fewer, one that is there only where the part says so too. */
 const MARGIN = 2;

@@ -15,7 +15,7 @@ const LOOK_WITHIN_MS = 5_000;
 const LEAVING_AT_ONCE = 100;
 /** How long it does that when it is not told. */
 const LEAVE_IN_MS = 4_000;
-/** Connections that move to another instance after each announcement at most: a part of all, and so many. */
+/** Connections that move to another instance at each review at most: a part of all, and so many. */
 const MOVED_AT_ONCE = { part: 0.01, connections: 5 };
 
 export interface HandOverOptions {
