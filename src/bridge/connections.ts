@@ -103,6 +103,9 @@ export class Connections {
         ? { subscriptions: before.subscriptions }
         : {}),
     }));
+    const connection = await this.#pool.obtain(changed);
+    // Also by another request for the same new Connection.
+    if (connection.status.state === 'connecting') await connection.attach().catch(() => undefined);
     return { created, connection: await this.#views.connection(changed) };
   }
 

@@ -114,6 +114,11 @@ export interface Leases {
    * when it begins among others, and what tells it can be lost. Answers how to end it.
    */
   watchTurn(key: Key, holder: Holder, onTurn: () => void): () => void;
+  /**
+   * Who gives up waiting stands in line no more, and keeps nobody else waiting. The process keeps its place while it
+   * watches its turn elsewhere.
+   */
+  leaveLine(key: Key, holder: Holder): Promise<void>;
   /** Whether anybody stands in line for the lease. */
   isAwaited(key: Key): Promise<boolean>;
   /**

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createTestBridge, message, type TestBridge, valid } from '../helpers/bridge.ts';
 import { type ScriptedBroker, type ScriptedConnection, startScriptedBroker } from '../helpers/scripted-broker.ts';
@@ -85,6 +86,28 @@ describe('what needs no network connection does not wait for an attempt', () => 
     expect(await adding).toMatchObject({ applied: true, results: [{ filter: 'y', granted: { qos: 1 } }] });
     await opening;
   });
+});
+
+it.each([
+  ['the same', {}],
+  ['with another queue', { queue: { maxMessages: 5 } }],
+])('a PUT, %s, waits for the attempt that is under way, and makes no other', async (_what, change) => {
+  const { opening, connection } = await attempting();
+  const again = bridge.declareConnection('a', valid({ ...DOCUMENT, ...change }));
+  const early = await Promise.race([again, pause(100)]);
+  expect(early).toBeUndefined();
+  accept(connection);
+  expect(await again).toMatchObject({ created: false, connection: { state: 'online', generation: 1 } });
+  expect(await opening).toMatchObject({ created: true, connection: { state: 'online', generation: 1 } });
+  expect(broker.connections).toHaveLength(1);
+});
+
+it('such a PUT answers how the attempt has failed', async () => {
+  const { opening, connection } = await attempting();
+  const again = bridge.declareConnection('a', valid(DOCUMENT));
+  connection.send({ cmd: 'connack', sessionPresent: false, reasonCode: 0x87 });
+  expect((await again).connection).toMatchObject({ state: 'refused', reason: { code: 'broker-refused' } });
+  await opening;
 });
 
 describe('what changes the network connection ends an attempt at once', () => {

@@ -2,16 +2,21 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Holder, Key, Leases } from '../ports.ts';
 
 export interface LineOptions {
-  readonly leases: Pick<Leases, 'watchTurn'>;
+  readonly leases: Pick<Leases, 'watchTurn' | 'leaveLine'>;
   readonly holder: Holder;
 }
 
 /** This process in the line for a lease: it is told when its turn has come. */
 export class Line {
+  readonly #key: Key;
+  readonly #options: LineOptions;
   readonly #unwatch: () => void;
   #told = Promise.withResolvers<void>();
 
-  constructor(key: Key, { leases, holder }: LineOptions) {
+  constructor(key: Key, options: LineOptions) {
+    const { leases, holder } = options;
+    this.#key = key;
+    this.#options = options;
     this.#unwatch = leases.watchTurn(key, holder, () => this.#told.resolve());
   }
 
@@ -24,7 +29,15 @@ export class Line {
     this.#told = Promise.withResolvers();
   }
 
-  leave(): void {
+  /** Whoever had its turn stands in line no more. */
+  end(): void {
     this.#unwatch();
+  }
+
+  giveUp(): void {
+    this.#unwatch();
+    const { leases, holder } = this.#options;
+    // Where the store does not hear that, the others wait a second more.
+    leases.leaveLine(this.#key, holder).catch(() => undefined);
   }
 }

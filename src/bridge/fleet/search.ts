@@ -41,7 +41,10 @@ export class Search {
   }
 
   end(): void {
-    for (const line of this.#lines.values()) line.leave();
+    for (const line of this.#lines.values()) {
+      if (this.isOver) line.giveUp();
+      else line.end();
+    }
   }
 
   #lineFor(key: Key): Line {

@@ -49,6 +49,11 @@ export class RedisLeases implements Leases {
     });
   }
 
+  async leaveLine(key: Key, holder: Holder): Promise<void> {
+    if (this.#wakeUps.isWatched(this.#keys.of(key, 'lease'))) return;
+    await this.#client.run('lease-leave-line', this.#lineOf(key), [holder.nodeId, holder.process]);
+  }
+
   async isAwaited(key: Key): Promise<boolean> {
     return (await this.#client.send('EXISTS', this.#keys.of(key, 'waiting'))) === 1;
   }
@@ -71,8 +76,12 @@ export class RedisLeases implements Leases {
   }
 
   #release({ key, epoch }: Fence, when: 'always' | 'unless-awaited'): Promise<unknown> {
-    const names = (['lease', 'waiting', 'waiting-until'] as const).map((part) => this.#keys.of(key, part));
-    return this.#client.run('lease-release', names, [epoch, when]);
+    return this.#client.run('lease-release', this.#lineOf(key), [epoch, when]);
+  }
+
+  /** The keys of a lease, and of the line for it. */
+  #lineOf(key: Key): string[] {
+    return (['lease', 'waiting', 'waiting-until'] as const).map((part) => this.#keys.of(key, part));
   }
 
   async holder(key: Key): Promise<string | null> {

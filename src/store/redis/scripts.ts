@@ -15,6 +15,7 @@ export const SCRIPT_NAMES = [
   'exchange-load',
   'exchange-release',
   'lease-acquire',
+  'lease-leave-line',
   'lease-release',
   'lease-renew',
   'member-leave',

@@ -11,7 +11,7 @@ type Watcher = (whom: string) => void;
 
 /**
  * Tells watchers of what scripts did: on a channel named like the queue `append` says that it appended, on one named like
- * the lease `lease-release` says whose turn it is. Plain PUBLISH rather than sharded, because it needs one connection
+ * the lease `lease-release` and `lease-leave-line` say whose turn it is. Plain PUBLISH rather than sharded, because it needs one connection
  * whatever the topology, and one small message per group is little for a Cluster's bus. Wake-ups may be superfluous: every
  * watcher is also called once when its subscription stands, at first and after each loss of the connection, since it may
  * have missed some until then. What can still be lost is what a Cluster's nodes lose among themselves.
@@ -46,6 +46,10 @@ export class WakeUps {
       watchers.add(watcher);
     }
     return () => this.#unwatch(name, watcher);
+  }
+
+  isWatched(name: string): boolean {
+    return this.#channels.has(name);
   }
 
   close(): void {

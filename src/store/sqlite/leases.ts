@@ -38,6 +38,8 @@ export class MemoryLeases implements Leases {
     return () => {};
   }
 
+  async leaveLine(): Promise<void> {}
+
   async isAwaited(): Promise<boolean> {
     return false;
   }

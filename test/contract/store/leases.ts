@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type Epoch, type Key, StaleEpoch } from '../../../src/bridge/ports.ts';
 import { until } from '../../helpers/until.ts';
 import { holderOf, LONG, newKey, own, type StoreContext } from './fixtures.ts';
@@ -61,6 +61,40 @@ export function describeLeases(context: StoreContext): void {
         expect(told.slice(2)).toEqual(['node-b', 'node-c']);
       }
       for (const end of ends) end();
+    });
+
+    it('go to the next as soon as the first in line has given up, whose turn it may have been already', async () => {
+      const { store, other } = context;
+      const [first, second, third] = [holderOf('node-b'), holderOf('node-c'), holderOf('node-d')];
+      const lease = await own(store);
+      for (const holder of [first, second, third]) await other.leases.acquire(lease.key, holder, LONG, LONG);
+      await other.leases.leaveLine(lease.key, first);
+      await store.leases.release(lease);
+      const turns = vi.fn();
+      const end = other.leases.watchTurn(lease.key, third, turns);
+      if (await store.leases.isAwaited(lease.key)) {
+        await until(() => turns.mock.calls.length === 1, { what: 'the third is told that it is heard' });
+        // It is the turn of the second, which gives up too.
+        expect(await other.leases.acquire(lease.key, third, LONG, LONG)).toEqual({ heldBy: '' });
+        await store.leases.leaveLine(lease.key, second);
+        await until(() => turns.mock.calls.length === 2, { what: 'the third is told that it is its turn' });
+      }
+      end();
+      expect(await other.leases.acquire(lease.key, third, LONG, LONG)).toMatchObject({ key: lease.key });
+    });
+
+    it('keep the place in the line of a process in which one request gives up, and another one waits', async () => {
+      const { store, other } = context;
+      const [first, second] = [holderOf('node-b'), holderOf('node-c')];
+      const lease = await own(store);
+      for (const holder of [first, second]) await other.leases.acquire(lease.key, holder, LONG, LONG);
+      const end = other.leases.watchTurn(lease.key, first, () => undefined);
+      await other.leases.leaveLine(lease.key, first);
+      end();
+      const canWait = await store.leases.isAwaited(lease.key);
+      await store.leases.release(lease);
+      if (canWait) expect(await other.leases.acquire(lease.key, second, LONG, LONG)).toEqual({ heldBy: '' });
+      expect(await other.leases.acquire(lease.key, first, LONG, LONG)).toMatchObject({ key: lease.key });
     });
 
     it('pass over whoever stood in line and asks no more', async () => {

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 --[[
-Gives the lease back if that epoch still holds it, and wakes whoever is the first in line (a PUBLISH on the channel named
-like the lease).
+Gives the lease back if that epoch still holds it, and wakes whoever is the first in line.
 
 Input
   KEYS[1] lease
@@ -25,10 +24,5 @@ if ARGV[2] == 'unless-awaited' and redis.call('EXISTS', KEYS[2]) == 1 then
   return 1
 end
 redis.call('DEL', KEYS[1])
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  local first = firstInLine(KEYS[2], KEYS[3], now())
-  if first then
-    redis.call('PUBLISH', KEYS[1], first)
-  end
-end
+wakeFirstInLine(KEYS[1], KEYS[2], KEYS[3])
 return 0

@@ -6,17 +6,18 @@ import type { Key } from '../../../../src/bridge/ports.ts';
 const KEY = 'key' as Key;
 const IN_LINE = new NotOwner(KEY);
 
-function newSearch() {
+function newSearch(searchMs = 5_000) {
   const watchers = new Map<Key, () => void>();
   const leases = {
     watchTurn: vi.fn((key: Key, _holder: object, onTurn: () => void) => {
       watchers.set(key, onTurn);
       return () => watchers.delete(key);
     }),
+    leaveLine: vi.fn(() => Promise.resolve()),
   };
   const holder = { nodeId: 'function-a', process: 'p' };
   return {
-    search: new Search({ leases, holder, searchMs: 5_000 }),
+    search: new Search({ leases, holder, searchMs }),
     leases,
     watchers,
     tell: () => watchers.get(KEY)?.(),
@@ -51,12 +52,23 @@ describe('a search that stands in line', () => {
   });
 
   it('stops watching when it ends', async () => {
-    const { search, watchers, tell } = newSearch();
+    const { search, watchers, leases, tell } = newSearch();
     const pausing = search.pause(IN_LINE);
     tell();
     await pausing;
     search.end();
     expect(watchers.size).toBe(0);
+    expect(leases.leaveLine).not.toHaveBeenCalled();
+  });
+
+  it('that found nobody in its time leaves the line', async () => {
+    const { search, watchers, leases, tell } = newSearch(0);
+    const pausing = search.pause(IN_LINE);
+    tell();
+    await pausing;
+    search.end();
+    expect(watchers.size).toBe(0);
+    expect(leases.leaveLine).toHaveBeenCalledWith(KEY, { nodeId: 'function-a', process: 'p' });
   });
 });
 

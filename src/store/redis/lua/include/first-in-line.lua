@@ -8,3 +8,14 @@ local function firstInLine(waiting, waitingUntil, time)
   end
   return redis.call('ZRANGE', waiting, 0, 0)[1]
 end
+
+-- Tells the first, on the channel named like the lease, that this is there to be taken.
+local function wakeFirstInLine(lease, waiting, waitingUntil)
+  if redis.call('EXISTS', waiting) == 0 then
+    return
+  end
+  local first = firstInLine(waiting, waitingUntil, now())
+  if first then
+    redis.call('PUBLISH', lease, first)
+  end
+end
