@@ -107,7 +107,7 @@ async function installReference(app: App, dependencies: AppDependencies): Promis
   await installOpenapi(app);
   if (reference === 'page') {
     const { installReferencePage } = await import('./plugins/reference-page.ts');
-    await installReferencePage(app);
+    installReferencePage(app);
   }
   return () => app.swagger();
 }

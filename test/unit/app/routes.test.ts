@@ -353,6 +353,22 @@ describe('the service', () => {
     expect(page.statusCode).toBe(200);
     expect([...page.body.matchAll(/(?:src|href)="(https?:)?\/\//g)]).toEqual([]);
   });
+
+  test('the page has its script, and its address without the slash leads to it', async () => {
+    const app = await appWith({});
+    const headers = { ...LOCAL, accept: 'text/html' };
+    const moved = await app.inject({ url: '/docs', headers });
+    expect([moved.statusCode, moved.headers.location, moved.body]).toEqual([301, '/docs/', '']);
+    const page = await app.inject({ url: '/docs/', headers });
+    const [, source = ''] = /<script src="([^"]+)"/.exec(page.body) ?? [];
+    const script = await app.inject({ url: new URL(source, 'http://here/docs/').pathname, headers: LOCAL });
+    expect(script.statusCode).toBe(200);
+    expect(script.headers['content-type']).toMatch(/^application\/javascript/);
+    expect(script.rawPayload.length).toBe(Number(script.headers['content-length']));
+    expect(script.rawPayload.length).toBeGreaterThan(1_000_000);
+    const nothing = await app.inject({ url: '/docs/nothing', headers });
+    expect([nothing.statusCode, nothing.json().type]).toEqual([404, '/problems/not-found']);
+  });
 });
 
 describe.each(['/v1/connections/a/publish', '/v1/publish?broker=a'])('publishes whose outcome is kept: %s', (url) => {
