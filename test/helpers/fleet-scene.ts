@@ -195,6 +195,26 @@ export async function connectedSince(
   return ids.map((id) => (first(id)?.at ?? 0) - since);
 }
 
+/** Waits until that has become of each of these clients: the log, and what callers are shown, come a moment later. */
+export async function untilStory(
+  log: BrokerLog,
+  ids: readonly string[],
+  since: number,
+  whole: RegExp | ((id: string) => RegExp),
+): Promise<void> {
+  const other = () => ids.filter((id) => !(whole instanceof RegExp ? whole : whole(id)).test(story(log, id, since)));
+  try {
+    await until(() => other().length === 0, { what: 'the story of each client', within: 5_000 });
+  } catch (cause) {
+    throw new Error(
+      other()
+        .map((id) => `${id}: ${story(log, id, since)}`)
+        .join('\n'),
+      { cause },
+    );
+  }
+}
+
 /** What became of a client at the broker since a moment: `disconnected, connected`. */
 export function story(log: BrokerLog, id: string, since: number): string {
   const kinds = log.of(id).filter(({ at }) => at > since);

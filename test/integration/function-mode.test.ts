@@ -71,7 +71,7 @@ describe('a function', () => {
       expect(await publish(bridge, 'x', qos)).toMatchObject([{ qos }]);
       expect(await holder(bridge)).toBeNull();
     }
-    expect(story()).toEqual(['connected']);
+    await expect.poll(() => story()).toEqual(['connected']);
     expect(await bridge.getConnection(id)).toMatchObject({ state: 'parked', owner: null, generation: 1 });
   });
 
@@ -79,9 +79,9 @@ describe('a function', () => {
     const bridge = await start('function');
     const wills = await mosquittoSub(broker, ['-t', 'fn/will/#']);
     await bridge.openConnection(document({ ...subscribed, will: { topic: 'fn/will/x', payload: 'gone' } }));
-    expect(story()).toEqual(['connected', ' disconnected.']);
+    await expect.poll(() => story()).toEqual(['connected', ' disconnected.']);
     await publish(bridge, 'x');
-    expect(story()).toEqual(['connected', ' disconnected.', 'connected', ' disconnected.']);
+    await expect.poll(() => story()).toEqual(['connected', ' disconnected.', 'connected', ' disconnected.']);
     await mosquittoPub(broker, ['-t', 'fn/will/other', '-m', 'the subscriber is there']);
     expect(await wills.waitForLines(1)).toEqual(['the subscriber is there']);
     await wills.stop();
@@ -92,13 +92,14 @@ describe('a function', () => {
     const [one, two] = [await start('function'), await start('function')];
     await one.openConnection(document());
     for (const bridge of [one, two, one, two]) expect(await publish(bridge, 'x')).toMatchObject([{ qos: 1 }]);
-    expect(story().filter((line) => line === 'connected').length).toBeGreaterThanOrEqual(4);
+    await expect.poll(() => story().filter((line) => line === 'connected').length).toBeGreaterThanOrEqual(4);
     expect(await one.getConnection(id)).toMatchObject({ state: 'parked', generation: 1 });
   });
 
   it('many at once wait for the lease in line: each is served or told when to come back, none takes over', async () => {
     const bridges = await Promise.all(Array.from({ length: 6 }, () => start('function')));
     await bridges[0]?.openConnection(document(subscribed));
+    await expect.poll(() => story()).toHaveLength(2);
     const before = story().length;
     const asked = bridges.flatMap((bridge) => Array.from({ length: 5 }, (_, index) => publish(bridge, `${index}`)));
     const answers = (await Promise.all(asked)).flat();
@@ -108,7 +109,7 @@ describe('a function', () => {
     }
     expect(answers.filter((answer) => 'qos' in answer).length).toBeGreaterThan(answers.length / 2);
     expect(story().slice(before)).not.toContainEqual(expect.stringContaining('already connected'));
-    expect(story().slice(before).length % 2).toBe(0);
+    await expect.poll(() => story().slice(before).length % 2).toBe(0);
   });
 
   it('a read drains what the broker kept for the session, acknowledges it, and says that this was all', async () => {
@@ -119,7 +120,7 @@ describe('a function', () => {
     const page = await read(bridge);
     expect(page).toMatchObject({ complete: true, connection: { state: 'parked' } });
     expect(page.messages.map((entry) => entry.message.payload.toString())).toEqual(['1', '2', '3']);
-    expect(story().at(-1)).toBe(' disconnected.');
+    await expect.poll(() => story().at(-1)).toBe(' disconnected.');
     expect(await holder(bridge)).toBeNull();
     expect((await read(bridge)).messages).toHaveLength(3);
   });
@@ -128,10 +129,11 @@ describe('a function', () => {
     const bridge = await start('function');
     await bridge.openConnection(document(subscribed));
     await send('x');
+    await expect.poll(() => story()).toHaveLength(2);
     const before = story().length;
     const pages = await Promise.all(Array.from({ length: 5 }, () => read(bridge)));
     for (const page of pages) expect(page).toMatchObject({ complete: true, messages: [{}] });
-    expect(story().slice(before)).toEqual(['connected', ' disconnected.']);
+    await expect.poll(() => story().slice(before)).toEqual(['connected', ' disconnected.']);
   });
 
   it('a read whose broker cannot be reached answers what is queued, and why there may be more', async () => {
@@ -200,7 +202,7 @@ describe('a function', () => {
     await send('arrives');
     await until(async () => (await read(bridge)).messages.length === 1, { what: 'it is read' });
     expect(await bridge.getConnection(id)).toMatchObject({ state: 'online', owner: 'stays' });
-    expect(story()).toEqual(['connected']);
+    await expect.poll(() => story()).toEqual(['connected']);
     expect(await gateway.getConnection(id)).toMatchObject({ owner: 'stays' });
     expect(await bridge.keep(KEEP_MS, new AbortController().signal)).toEqual({ drained: 0, remaining: false });
   });

@@ -57,7 +57,7 @@ describe('parking', () => {
     expect(connection).toMatchObject({ state: 'online', warnings: [] });
     await becomes('demand', 'parked');
     expect(await view('demand')).toMatchObject({ owner: null, reason: DETACHED, generation: 1 });
-    expect(story('demand')).toEqual(['connected', 'Client demand disconnected.']);
+    await expect.poll(() => story('demand')).toEqual(['connected', 'Client demand disconnected.']);
     expect(await publish('demand', 'x')).toMatchObject([{ qos: 1 }]);
     expect(await view('demand')).toMatchObject({ state: 'online', owner: 'test', generation: 1 });
     await send('will/other', 'the subscriber is there');

@@ -9,7 +9,7 @@ import {
   SCENE_WITHIN,
   type Scene,
   startScene,
-  story,
+  untilStory,
   type View,
   viewAt,
 } from '../helpers/fleet-scene.ts';
@@ -103,7 +103,7 @@ describe('any of three instances answers any request about a Connection', () => 
     const changedAt = performance.now();
     const patched = await merge(other, { keepAlive: 33 });
     expect(patched.json, patched.text).toMatchObject({ state: 'online', owner: owner.nodeId });
-    expect(story(scene.log, id, changedAt)).toBe('disconnected, connected');
+    await untilStory(scene.log, [id], changedAt, /^disconnected, connected$/);
     for (const shown of await atAll(scene, (instance) => instance.request('GET', pathOf(id)))) {
       expect(shown.json).toMatchObject({ state: 'online', generation: 1, parameters: { keepAlive: 33, queue } });
     }

@@ -10,8 +10,8 @@ import {
   SCENE_WITHIN,
   type Scene,
   startScene,
-  story,
   untilAllOnline,
+  untilStory,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
 import { startFleetTraffic } from '../helpers/fleet-traffic.ts';
@@ -60,9 +60,7 @@ describe('an owner that is killed (kill -9) while messages flow in both directio
     }
     await traffic.flows(ENOUGH);
     await expectFaultless(traffic);
-    for (const id of before.keys()) {
-      expect(story(log, id, killedAt), id).toMatch(orphans.includes(id) ? LOST_ONCE : NOT_LOST);
-    }
+    await untilStory(log, [...before.keys()], killedAt, (id) => (orphans.includes(id) ? LOST_ONCE : NOT_LOST));
     expect(log.takeOvers()).toEqual([]);
   }, 60_000);
 

@@ -9,8 +9,8 @@ import {
   SCENE_WITHIN,
   type Scene,
   startScene,
-  story,
   untilAllOnline,
+  untilStory,
   views,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
@@ -50,7 +50,8 @@ describe('placement', () => {
     for (const { nodeId } of scene.fleet.instances) {
       expect(ownedBy(all, nodeId).length, nodeId).toBeGreaterThanOrEqual(CONNECTIONS / 4);
     }
-    for (const id of ids.filter((each) => !isPersistent(each))) expect(story(scene.log, id, 0), id).toBe('connected');
+    const others = ids.filter((id) => !isPersistent(id));
+    await untilStory(scene.log, others, 0, /^connected$/);
   }, 60_000);
 
   it('an instance that joins is given some, gently: persistent ones, of which nothing is lost', async () => {
@@ -70,10 +71,8 @@ describe('placement', () => {
     const all = await untilAllOnline(fleet);
     print(`owners: ${JSON.stringify(loads(all))}`);
 
-    for (const id of ids) {
-      expect(story(log, id, startedAt), id).toMatch(isPersistent(id) ? HANDED_ON : /^$/);
-      expect(all.get(id), id).toMatchObject({ generation: 1 });
-    }
+    await untilStory(log, ids, startedAt, (id) => (isPersistent(id) ? HANDED_ON : /^$/));
+    for (const id of ids) expect(all.get(id), id).toMatchObject({ generation: 1 });
     const atOnce = log.mostDetached((id) => ids.includes(id), startedAt);
     print(`on their way at the same time: ${atOnce} at most`);
     expect(atOnce).toBeLessThanOrEqual(ON_THEIR_WAY);

@@ -11,8 +11,8 @@ import {
   SCENE_WITHIN,
   type Scene,
   startScene,
-  story,
   untilAllOnline,
+  untilStory,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
 import { startTraffic, type Traffic } from '../helpers/kill-traffic.ts';
@@ -63,7 +63,7 @@ describe('SIGTERM while messages flow in both directions', () => {
 
     const after = await untilAllOnline(fleet);
     print(`owners before: ${JSON.stringify(loads(before))}, after: ${JSON.stringify(loads(after))}`);
-    for (const id of handedOver) expect(story(log, id, stoppedAt), id).toBe('disconnected, connected');
+    await untilStory(log, handedOver, stoppedAt, /^disconnected, connected$/);
     const gaps = handedOver.map((id) => {
       const [end, begin] = log.of(id).filter(({ at }) => at > stoppedAt);
       return { id, ms: Math.round((begin?.at ?? 0) - (end?.at ?? 0)) };
@@ -135,7 +135,7 @@ describe('SIGTERM of an instance with many Connections', () => {
     expect(await stopped).toEqual({ code: 0, signal: null });
     const after = await untilAllOnline(fleet);
     expect(ownedBy(after, leaving)).toEqual([]);
-    for (const id of handedOver) expect(story(log, id, stoppedAt), id).toBe('disconnected, connected');
+    await untilStory(log, handedOver, stoppedAt, /^disconnected, connected$/);
     const atOnce = log.mostDetached((id) => ids.includes(id), stoppedAt);
     print(`${handedOver.length} handed over, ${atOnce} at most on their way at the same time`);
     expect(atOnce).toBeLessThanOrEqual(LEAVING_AT_ONCE);

@@ -10,6 +10,7 @@ import {
   story,
   untilAllOnline,
   untilSettled,
+  untilStory,
 } from '../helpers/fleet-scene.ts';
 import { startStandalone } from '../helpers/fleet-stores.ts';
 import { startFleetTraffic } from '../helpers/fleet-traffic.ts';
@@ -62,7 +63,7 @@ describe('three instances whose Redis, with appendfsync always, is killed while 
     expect(Math.max(...detached)).toBeLessThan(LEASE_TTL_MS);
     await store.redis.start();
     await expectRecovery();
-    for (const id of ids) expect(story(log, id, killedAt), id).toMatch(HANDED_ON);
+    await untilStory(log, ids, killedAt, HANDED_ON);
   }, 60_000);
 
   async function expectRecovery(): Promise<void> {
