@@ -1,5 +1,5 @@
 import type { Member } from '../ports.ts';
-import { NEWS_MS, Roster, type RosterOptions } from './roster.ts';
+import { FRESH_MS, NEWS_MS, Roster, type RosterOptions } from './roster.ts';
 
 /** Of who has clearly more to do. Each is an announcement: two may fail. */
 const REVIEWS_PER_LEASE = 3;
@@ -7,7 +7,7 @@ const REVIEWS_PER_LEASE = 3;
 const MARGIN = 2;
 const MOVE = { part: 1.5, margin: 5 };
 /** Until what was placed somewhere is owned there, was announced from there and was read here, in milliseconds. */
-const PLACED_MS = 2 * NEWS_MS;
+const PLACED_MS = NEWS_MS + FRESH_MS;
 
 export interface FleetOptions extends RosterOptions {
   /** At the start, and three times per lease time. */

@@ -2,8 +2,10 @@ import type { Log } from '../dependencies.ts';
 import type { Holder, Member, Members } from '../ports.ts';
 import { Stopwatch } from '../stopwatch.ts';
 
-/** How soon the others hear of a load that changed, and how old what is known of them may be where that matters, in milliseconds. */
+/** How soon the others hear of a load that changed, in milliseconds. */
 export const NEWS_MS = 250;
+/** How old what is known of the others may be where that matters: whose own load changes has it newer, and does not wait for it. */
+export const FRESH_MS = 2 * NEWS_MS;
 
 export interface RosterOptions {
   members: Members;
@@ -23,7 +25,8 @@ export class Roster {
   #isOpen = true;
   #hasLeft = false;
   /** What this instance said last. */
-  #said = { load: 0, age: new Stopwatch() };
+  #announced = 0;
+  readonly #sinceNews = new Stopwatch();
   #announcing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
 
@@ -43,7 +46,7 @@ export class Roster {
   async start(): Promise<void> {
     await this.#announce();
     this.#timer = setInterval(() => {
-      if (this.#options.load() !== this.#said.load) void this.announce();
+      if (this.#options.load() !== this.#announced) void this.announce();
     }, NEWS_MS);
   }
 
@@ -63,7 +66,7 @@ export class Roster {
 
   /** Asks for the others when what is known of them is old. */
   async catchUp(): Promise<void> {
-    if (this.#said.age.elapsedMs > NEWS_MS) await this.announce();
+    if (this.#sinceNews.elapsedMs > FRESH_MS) await this.announce();
   }
 
   /** Answers whether the store has answered; what was known before holds where it has not. */
@@ -83,9 +86,10 @@ export class Roster {
 
   async #announce(): Promise<void> {
     const { members, holder, leaseTtlMs, onGone } = this.#options;
-    const said = { load: this.#options.load(), age: new Stopwatch() };
-    const all = await members.announce({ ...holder, load: said.load, open: this.#isOpen }, leaseTtlMs);
-    this.#said = said;
+    const load = this.#options.load();
+    const all = await members.announce({ ...holder, load, open: this.#isOpen }, leaseTtlMs);
+    this.#announced = load;
+    this.#sinceNews.restart();
     const before = this.#others;
     this.#others = all.filter(({ nodeId }) => nodeId !== holder.nodeId);
     const alive = new Set(this.#others.map((other) => other.process));

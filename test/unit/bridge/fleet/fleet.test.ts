@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Fleet } from '../../../../src/bridge/fleet/fleet.ts';
-import { NEWS_MS } from '../../../../src/bridge/fleet/roster.ts';
+import { FRESH_MS } from '../../../../src/bridge/fleet/roster.ts';
 import type { Members } from '../../../../src/bridge/ports.ts';
 import { MemoryMembers } from '../../../../src/store/sqlite/members.ts';
 
@@ -81,7 +81,7 @@ describe('new Connections', () => {
     fleets.push(...started);
     for (const fleet of started) await fleet.start();
     // The first has heard of none of the others by then, and announces itself again in a minute.
-    await pause(1.2 * NEWS_MS);
+    await pause(1.1 * FRESH_MS);
     const declare = async (at: number) => {
       const target = Number((await started[at]?.placeElsewhere()) ?? at);
       // A lease is taken, which takes a while.
