@@ -24,7 +24,7 @@ export class Roster {
   #others: readonly Member[] = [];
   #isOpen = true;
   #hasLeft = false;
-  /** What this instance said last. */
+  /** What this instance said last, or tried to. */
   #announced = 0;
   readonly #sinceNews = new Stopwatch();
   #announcing: Promise<void> | null = null;
@@ -87,8 +87,9 @@ export class Roster {
   async #announce(): Promise<void> {
     const { members, holder, leaseTtlMs, onGone } = this.#options;
     const load = this.#options.load();
-    const all = await members.announce({ ...holder, load, open: this.#isOpen }, leaseTtlMs);
+    // Where the store does not answer this is not tried four times a second.
     this.#announced = load;
+    const all = await members.announce({ ...holder, load, open: this.#isOpen }, leaseTtlMs);
     this.#sinceNews.restart();
     const before = this.#others;
     this.#others = all.filter(({ nodeId }) => nodeId !== holder.nodeId);
