@@ -1,6 +1,6 @@
-// npm run build: the gateway as one file that runs without node_modules, dist/server.js, and the Lua scripts beside it.
-// Another folder than dist can be given.
-import { cpSync, rmSync } from 'node:fs';
+// npm run build: the gateway without node_modules, dist/server.js: beside it what it loads when that is needed, and the Lua
+// scripts. Another folder than dist can be given.
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
@@ -19,9 +19,11 @@ rmSync(dist, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: ['src/server.ts'],
-  outfile: join(dist, 'server.js'),
+  outdir: dist,
   bundle: true,
   format: 'esm',
+  // What is imported in the middle of the code (a store, the page of the reference) becomes a file of its own.
+  splitting: true,
   platform: 'node',
   target: 'node22',
   sourcemap: true,
@@ -29,5 +31,7 @@ await build({
   logLevel: 'warning',
 });
 
+// Node would look at each file twice to find that out.
+writeFileSync(join(dist, 'package.json'), '{ "type": "module" }\n');
 // The store reads them from ./lua/ beside its own file, and in the bundle that is here.
 cpSync(join(root, 'src/store/redis/lua'), join(dist, 'lua'), { recursive: true });
