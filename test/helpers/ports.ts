@@ -4,9 +4,18 @@ import { until } from './until.ts';
 
 const LOOPBACK = '127.0.0.1';
 
+/** Below the range from which kernels serve outgoing connections, so that no client can occupy a stopped server's port. */
+const PORTS = { first: 15_000, count: 17_000 };
+/** Each worker of the tests takes its ports from a part of its own. */
+const PARTS = 4;
+
+const partSize = PORTS.count / PARTS;
+const partStart = PORTS.first + (Number(process.env.VITEST_POOL_ID ?? 0) % PARTS) * partSize;
+let lastTaken = randomInt(partSize);
+
 /**
- * A TCP port of 127.0.0.1 that nothing listens on. Taken from below the range from which kernels serve outgoing
- * connections, so that a client that keeps reconnecting can neither occupy a stopped server's port nor reach itself.
+ * A TCP port of 127.0.0.1 that nothing listens on, and that was not given before for as long as there are others: a
+ * client that still looks for its stopped server must not find another test's.
  */
 export async function freePort(): Promise<number> {
   const [port] = await freePorts(1);
@@ -18,7 +27,8 @@ export async function freePort(): Promise<number> {
 export async function freePorts(count: number): Promise<number[]> {
   const held = new Map<number, Server>();
   while (held.size < count) {
-    const port = randomInt(15_000, 32_000);
+    lastTaken = (lastTaken + 1) % partSize;
+    const port = partStart + lastTaken;
     const server = await listen(port);
     if (server !== null) held.set(port, server);
   }
