@@ -1,5 +1,6 @@
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request as sendRequest } from 'node:http';
 import { join } from 'node:path';
+import { builtGateway } from './built-gateway.ts';
 import { freePort } from './ports.ts';
 import { type ProcessExit, type RunningProcess, startProcess } from './process.ts';
 import { temporaryDirectory } from './temporary.ts';
@@ -10,9 +11,7 @@ const START_WITHIN = 30_000;
 /** What Node is started with, to serve the bridge at PORT. */
 export type Program = readonly [path: string, ...args: string[]];
 
-const SERVER: Program = [join(import.meta.dirname, '../../src/server.ts')];
-
-/** Hundreds of them are started: compiling costs half of a start. */
+/** Compiling costs half of a start. */
 const COMPILE_CACHE = join(import.meta.dirname, '../../node_modules/.cache/compile');
 
 /** Of the machine that runs the tests; the bridge must not see them. */
@@ -62,7 +61,7 @@ export interface BridgeProcess {
 
 export interface BridgeOptions {
   readonly env?: Environment;
-  /** The real server when not said. */
+  /** The gateway as it is deployed when not said. */
   readonly program?: Program;
 }
 
@@ -96,8 +95,8 @@ export async function startBridgeProcess({ env = {}, program }: BridgeOptions = 
 }
 
 /** Starts the bridge without waiting for it: for those that refuse to start. */
-export function launchBridge(directory: string, env: Environment, program = SERVER): Promise<RunningProcess> {
-  return startProcess(process.execPath, [...program], {
+export async function launchBridge(directory: string, env: Environment, program?: Program): Promise<RunningProcess> {
+  return startProcess(process.execPath, [...(program ?? [await builtGateway()])], {
     cwd: directory,
     env: { ...UNSET, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
   });
