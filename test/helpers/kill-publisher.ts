@@ -22,12 +22,19 @@ export async function connectPublisher(port: number): Promise<RawPublisher> {
   await once(socket, 'connect');
   const parser = createParser();
   const waiting = new Map<number, Waiter>();
+  /** Who waits for room in the socket. */
+  const roomFor = new Set<() => void>();
+  const letOn = () => {
+    for (const go of roomFor) go();
+    roomFor.clear();
+  };
   let lastId = 0;
   const write = (packet: Packet) => socket.write(generate(packet));
 
   const end = () => {
     for (const { reject } of waiting.values()) reject(new Error('the network connection of the publisher ended'));
     waiting.clear();
+    letOn();
     socket.destroy();
   };
   const onPacket = (packet: Packet) => {
@@ -42,6 +49,7 @@ export async function connectPublisher(port: number): Promise<RawPublisher> {
   });
   socket.on('data', (bytes) => parser.parse(bytes));
   socket.on('error', () => {});
+  socket.on('drain', letOn);
   socket.on('close', end);
   write({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clientId: '', clean: true, keepalive: 0 });
   await connected;
@@ -56,7 +64,10 @@ export async function connectPublisher(port: number): Promise<RawPublisher> {
     },
     async publishAtMostOnce(topic, payload) {
       const goesOn = write({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false });
-      if (!goesOn) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+      if (goesOn || socket.destroyed) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      roomFor.add(resolve);
+      await promise;
     },
     close: end,
   };
