@@ -82,6 +82,7 @@ describe('startMosquitto', () => {
     const subscriber = await mosquittoSub(broker, ['-t', 'a']);
     await mosquittoPub(broker.over(listener), ['-t', 'a', '-q', '1', '-m', 'sealed']);
     expect(await subscriber.waitForLines(1)).toEqual(['sealed']);
+    await subscriber.stop();
   });
 
   test('mutual TLS lets in only clients whose certificate the CA signed', async () => {
@@ -136,6 +137,7 @@ describe('startMosquitto', () => {
     const subscriber = await mosquittoSub(broker, ['-t', 'r', '-t', 'end']);
     await mosquittoPub(broker, ['-t', 'end', '-q', '1', '-m', 'end']);
     expect(await subscriber.waitForLines(expected.length + 1)).toEqual([...expected, 'end']);
+    await subscriber.stop();
   });
 
   test('a killed broker is gone until it is started again', async () => {
