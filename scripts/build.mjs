@@ -31,7 +31,7 @@ await build({
   logLevel: 'warning',
 });
 
-// Node would look at each file twice to find that out.
+// Without it Node reads each file twice to find out what it is.
 writeFileSync(join(dist, 'package.json'), '{ "type": "module" }\n');
 // The store reads them from ./lua/ beside its own file, and in the bundle that is here.
 cpSync(join(root, 'src/store/redis/lua'), join(dist, 'lua'), { recursive: true });

@@ -88,25 +88,11 @@ export class Connections {
     { parameters }: ValidatedConnection,
   ): Promise<{ created: boolean; connection: ConnectionView }> {
     const { record, created } = await this.#findOrCreate(id, parameters);
-    if (created) {
-      // How the attempt ended is told by the state.
-      const connection = await this.#pool.obtain(record);
-      await connection.attach().catch(() => undefined);
-      return { created, connection: await this.#views.connection(record) };
-    }
-    const kept = record.provisional ? await this.#confirm(record) : record;
-    const changed = await this.#records.change(kept, (before) => ({
-      ...parameters,
-      id,
-      clientId: parameters.clientId || before.clientId,
-      ...(parameters.subscriptions === undefined && before.subscriptions !== undefined
-        ? { subscriptions: before.subscriptions }
-        : {}),
-    }));
-    const connection = await this.#pool.obtain(changed);
-    // Also by another request for the same new Connection.
-    if (connection.status.state === 'connecting') await connection.attach().catch(() => undefined);
-    return { created, connection: await this.#views.connection(changed) };
+    const current = created ? record : await this.#declareAnew(record, parameters);
+    const connection = await this.#pool.obtain(current);
+    // Another request may have begun to attach it. How that ended is told by the state.
+    if (created || connection.status.state === 'connecting') await connection.attach().catch(() => undefined);
+    return { created, connection: await this.#views.connection(current) };
   }
 
   /** `PATCH`: the merged document is validated as a whole; secrets that are not sent are kept. */
@@ -193,6 +179,18 @@ export class Connections {
     // Waits for an attempt that is under way, also another request's for the same new Connection.
     await (await this.#pool.obtain(record)).attach();
     return { created: false, connection: await this.#views.connection(record) };
+  }
+
+  async #declareAnew(record: ConnectionRecord, parameters: ConnectionParameters): Promise<ConnectionRecord> {
+    const kept = record.provisional ? await this.#confirm(record) : record;
+    return this.#records.change(kept, (before) => ({
+      ...parameters,
+      id: record.id,
+      clientId: parameters.clientId || before.clientId,
+      ...(parameters.subscriptions === undefined && before.subscriptions !== undefined
+        ? { subscriptions: before.subscriptions }
+        : {}),
+    }));
   }
 
   async #findOrCreate(id: string, parameters: ConnectionParameters): Promise<Found> {

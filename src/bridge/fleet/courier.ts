@@ -160,11 +160,11 @@ export class Courier {
     });
   }
 
-  /** An instance has died, or its process was replaced: it answers no more. */
-  giveUpOn(nodeId: string): void {
-    for (const [id, { to }] of this.#pending) {
-      if (to === nodeId) this.#settle(id, ({ reject }) => reject(new Unanswered(`${nodeId} has ended`)));
-    }
+  /** An instance has died, or its process was replaced: it answers no more. Answers how many calls waited for it. */
+  giveUpOn(nodeId: string): number {
+    const given = [...this.#pending].filter(([, { to }]) => to === nodeId);
+    for (const [id] of given) this.#settle(id, ({ reject }) => reject(new Unanswered(`${nodeId} has ended`)));
+    return given.length;
   }
 
   /** Takes no more; ends once what was taken has its answer, and that has left. Who still waits for one gets none. */

@@ -4,7 +4,10 @@ import { Stopwatch } from '../stopwatch.ts';
 
 /** How soon the others hear of a load that changed, in milliseconds. */
 export const NEWS_MS = 250;
-/** How old what is known of the others may be where that matters: whose own load changes has it newer, and does not wait for it. */
+/**
+ * How old what is known of the others may be where that matters, in milliseconds: whose own load changes has it newer, and
+ * does not wait for it.
+ */
 export const FRESH_MS = 2 * NEWS_MS;
 
 export interface RosterOptions {
@@ -18,7 +21,10 @@ export interface RosterOptions {
   log: Log;
 }
 
-/** Who lives of the instances that share the store, and what each has to do: this one says so of itself, and hears of the others. */
+/**
+ * Who lives of the instances that share the store, and what each has to do: this one says so of itself, and hears of the
+ * others.
+ */
 export class Roster {
   readonly #options: RosterOptions;
   #others: readonly Member[] = [];

@@ -11,10 +11,11 @@ type Watcher = (whom: string) => void;
 
 /**
  * Tells watchers of what scripts did: on a channel named like the queue `append` says that it appended, on one named like
- * the lease `lease-release` and `lease-leave-line` say whose turn it is. Plain PUBLISH rather than sharded, because it needs one connection
- * whatever the topology, and one small message per group is little for a Cluster's bus. Wake-ups may be superfluous: every
- * watcher is also called once when its subscription stands, at first and after each loss of the connection, since it may
- * have missed some until then. What can still be lost is what a Cluster's nodes lose among themselves.
+ * the lease `lease-release` and `lease-leave-line` say whose turn it is. Plain PUBLISH rather than sharded, because it
+ * needs one connection whatever the topology, and one small message per group is little for a Cluster's bus. Wake-ups may
+ * be superfluous: every watcher is also called once when its subscription stands, at first and after each loss of the
+ * connection, since it may have missed some until then. What can still be lost is what a Cluster's nodes lose among
+ * themselves.
  */
 export class WakeUps {
   /** Watchers by the name of their channel. */

@@ -86,6 +86,7 @@ describe('calls from one instance to another', () => {
     await expect(a.call('b', 'do', [], SOON)).rejects.toThrow(Unanswered);
     gate.resolve();
     await until(() => wire.frames.includes('a'), { what: 'the late answer' });
+    expect(a.giveUpOn('b')).toBe(0);
   });
 
   it('that were held up on their way until nobody waits for an answer are not done', async () => {
@@ -109,7 +110,7 @@ describe('calls from one instance to another', () => {
     const a = await instance('a');
     await instance('b', () => new Promise(() => {}));
     const call = a.call('b', 'do', [], LONG);
-    a.giveUpOn('b');
+    expect(a.giveUpOn('b')).toBe(1);
     await expect(call).rejects.toThrow(Unanswered);
   });
 

@@ -7,10 +7,24 @@ import { MemoryMembers } from '../../../../src/store/sqlite/members.ts';
 
 const LEASE_TTL_MS = 60_000;
 
-describe('a Connection that has lost its owner', () => {
-  const fleets: Fleet[] = [];
-  afterEach(() => Promise.all(fleets.splice(0).map((fleet) => fleet.leave())));
+const fleets: Fleet[] = [];
+afterEach(() => Promise.all(fleets.splice(0).map((fleet) => fleet.leave())));
 
+function newFleet(members: Members, nodeId: string, load: () => number): Fleet {
+  const fleet = new Fleet({
+    members,
+    holder: { nodeId, process: `process of ${nodeId}` },
+    leaseTtlMs: LEASE_TTL_MS,
+    load,
+    onGone: () => undefined,
+    onReview: () => undefined,
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+  });
+  fleets.push(fleet);
+  return fleet;
+}
+
+describe('a Connection that has lost its owner', () => {
   /** An instance that counts so many Connections as its own, beside others that have announced so many. */
   async function startFleet(load: number, others: Readonly<Record<string, number>>): Promise<Fleet> {
     const list = Object.entries(others).map(([nodeId, theirs]) => {
@@ -22,16 +36,7 @@ describe('a Connection that has lost its owner', () => {
       list: () => Promise.resolve(list),
       time: () => Promise.resolve(0),
     };
-    const fleet = new Fleet({
-      members,
-      holder: { nodeId: 'self', process: 'process of self' },
-      leaseTtlMs: LEASE_TTL_MS,
-      load: () => load,
-      onGone: () => undefined,
-      onReview: () => undefined,
-      log: { debug() {}, info() {}, warn() {}, error() {} },
-    });
-    fleets.push(fleet);
+    const fleet = newFleet(members, 'self', () => load);
     await fleet.start();
     return fleet;
   }
@@ -59,26 +64,11 @@ describe('a Connection that has lost its owner', () => {
 });
 
 describe('new Connections', () => {
-  const fleets: Fleet[] = [];
-  afterEach(() => Promise.all(fleets.splice(0).map((fleet) => fleet.leave())));
-
   /** Instances that start at the same time, and own nothing yet. */
   async function startAll(count: number): Promise<{ owned: number[]; declare: (at: number) => Promise<void> }> {
     const members = new MemoryMembers(Date.now);
     const owned = Array.from({ length: count }, () => 0);
-    const started = owned.map(
-      (_, index) =>
-        new Fleet({
-          members,
-          holder: { nodeId: String(index), process: `process of ${index}` },
-          leaseTtlMs: LEASE_TTL_MS,
-          load: () => owned[index] ?? 0,
-          onGone: () => undefined,
-          onReview: () => undefined,
-          log: { debug() {}, info() {}, warn() {}, error() {} },
-        }),
-    );
-    fleets.push(...started);
+    const started = owned.map((_, index) => newFleet(members, String(index), () => owned[index] ?? 0));
     for (const fleet of started) await fleet.start();
     // The first has heard of none of the others by then, and announces itself again in a minute.
     await pause(1.1 * FRESH_MS);
