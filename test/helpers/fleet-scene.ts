@@ -186,12 +186,7 @@ export async function connectedSince(
   within: number,
 ): Promise<number[]> {
   const first = (id: string) => log.of(id, 'connected').find(({ at }) => at > since);
-  const missing = () => ids.filter((id) => first(id) === undefined);
-  try {
-    await until(() => missing().length === 0, { what: 'CONNECT', within });
-  } catch (cause) {
-    throw new Error(`not within ${within} ms: a CONNECT of ${missing().join(', ')}`, { cause });
-  }
+  await untilNone(() => ids.filter((id) => first(id) === undefined), 'a CONNECT of', within);
   return ids.map((id) => (first(id)?.at ?? 0) - since);
 }
 
@@ -202,16 +197,17 @@ export async function untilStory(
   since: number,
   whole: RegExp | ((id: string) => RegExp),
 ): Promise<void> {
-  const other = () => ids.filter((id) => !(whole instanceof RegExp ? whole : whole(id)).test(story(log, id, since)));
+  const isWhole = (id: string) => (whole instanceof RegExp ? whole : whole(id)).test(story(log, id, since));
+  const others = () => ids.filter((id) => !isWhole(id)).map((id) => `${id}: ${story(log, id, since)}`);
+  await untilNone(others, 'another story of', 5_000);
+}
+
+/** The error names what is left. */
+async function untilNone(left: () => readonly string[], what: string, within: number): Promise<void> {
   try {
-    await until(() => other().length === 0, { what: 'the story of each client', within: 5_000 });
+    await until(() => left().length === 0, { what, within });
   } catch (cause) {
-    throw new Error(
-      other()
-        .map((id) => `${id}: ${story(log, id, since)}`)
-        .join('\n'),
-      { cause },
-    );
+    throw new Error(`not within ${within} ms: ${what} ${left().join('; ')}`, { cause });
   }
 }
 

@@ -65,9 +65,7 @@ export async function connectPublisher(port: number): Promise<RawPublisher> {
     async publishAtMostOnce(topic, payload) {
       const goesOn = write({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false });
       if (goesOn || socket.destroyed) return;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      roomFor.add(resolve);
-      await promise;
+      await new Promise<void>((resolve) => void roomFor.add(resolve));
     },
     close: end,
   };

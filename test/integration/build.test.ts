@@ -1,12 +1,10 @@
-import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { buildGateway } from '../helpers/built-gateway.ts';
 import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
 import { freePort } from '../helpers/ports.ts';
 import { startProcess } from '../helpers/process.ts';
 import { type RedisServer, startRedis } from '../helpers/redis.ts';
 import { temporaryDirectory } from '../helpers/temporary.ts';
-
-const PROJECT = resolve(import.meta.dirname, '../..');
 
 let broker: Mosquitto;
 let redis: RedisServer;
@@ -18,11 +16,10 @@ afterAll(() => Promise.all([broker.stop(), redis.stop()]));
 
 it('the production bundle needs nothing but Node: it serves from a folder of its own, on either store', async () => {
   const folder = temporaryDirectory('bundle');
-  const build = await startProcess(process.execPath, [join(PROJECT, 'scripts/build.mjs'), folder], { cwd: PROJECT });
-  expect(await build.exited).toMatchObject({ code: 0 });
+  const program = await buildGateway(folder);
   for (const store of ['sqlite:./bridge.db', redis.url]) {
     const port = await freePort();
-    const bridge = await startProcess(process.execPath, [join(folder, 'server.js')], {
+    const bridge = await startProcess(process.execPath, [program], {
       cwd: folder,
       env: {
         PORT: String(port),

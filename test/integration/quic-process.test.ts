@@ -3,6 +3,7 @@ import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type BridgeProcess, startBridgeProcess } from '../helpers/bridge-process.ts';
+import { buildGateway } from '../helpers/built-gateway.ts';
 import { type Certificates, createCertificates } from '../helpers/certificates.ts';
 import { type Mosquitto, startMosquitto } from '../helpers/mosquitto.ts';
 import { freePort } from '../helpers/ports.ts';
@@ -105,8 +106,7 @@ describe('without the package', () => {
 
 it('the production bundle finds the package beside itself', async () => {
   const folder = temporaryDirectory('quic-bundle');
-  const build = await startProcess(process.execPath, [join(PROJECT, 'scripts/build.mjs'), join(folder, 'dist')]);
-  expect(await build.exited).toMatchObject({ code: 0 });
+  await buildGateway(join(folder, 'dist'));
   await symlink(join(PROJECT, 'quic'), join(folder, 'quic'));
   const { request } = await startCopy(folder, 'dist/server.js');
   expect(await request('quic-bundle')).toMatchObject({ status: 201, body: { state: 'online' } });
